@@ -1,0 +1,1 @@
+"""Thesis, grounding, recommendation (state machine, content hash), playbook."""

@@ -1,0 +1,1 @@
+"""The local paper exchange: a market, a matching engine, Alpaca's wire."""

@@ -1,0 +1,1 @@
+"""Intents, submission, fills, marks, exits, reconciliation."""

@@ -1,0 +1,64 @@
+"""The port of the lake: what was seen and computed, by session and scan."""
+
+from datetime import date
+from typing import Any, Protocol
+
+import pandas as pd
+
+from mahler_pipelines.market.chains import ChainSnapshot, Scan
+
+
+class Lake(Protocol):
+    """Tables in Parquet, partitioned by session and scan; snapshots are immutable.
+
+    Reads of what is not there raise `MissingData`, naming table and partition.
+    """
+
+    def write(
+        self, table: str, rows: pd.DataFrame, *, session: date, scan: str | None = None
+    ) -> str:
+        """Replace a partition atomically; return its path relative to the lake's root."""
+        ...
+
+    def read(self, table: str, *, session: date, scan: str | None = None) -> pd.DataFrame:
+        """One partition of a table."""
+        ...
+
+    def read_range(
+        self, table: str, *, start: date, end: date, columns: tuple[str, ...] | None = None
+    ) -> pd.DataFrame:
+        """All partitions with start <= session <= end; adds columns `session` and `scan`.
+
+        An absent table gives an empty frame.
+        """
+        ...
+
+    def has(self, table: str, *, session: date, scan: str | None = None) -> bool:
+        """Whether the partition exists."""
+        ...
+
+    def add_snapshot(self, snapshot: ChainSnapshot) -> str:
+        """Store a snapshot under its hash, move the partition's pointer to it, return the hash."""
+        ...
+
+    def snapshot(
+        self, *, session: date | None = None, scan: Scan | None = None, content_hash: str | None = None
+    ) -> ChainSnapshot:
+        """The snapshot of a hash, or the one a partition points to."""
+        ...
+
+    def write_reference(self, table: str, rows: pd.DataFrame) -> str:
+        """Replace a reference table (daily bars, volatility indices, rates) atomically."""
+        ...
+
+    def read_reference(self, table: str) -> pd.DataFrame:
+        """A reference table; empty frame when absent."""
+        ...
+
+    def put_file(self, relative_path: str, content: bytes) -> str:
+        """Write a picture or report atomically; return its location."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Root, tables, partitions and bytes, for status and doctor."""
+        ...

@@ -1,0 +1,1 @@
+"""What an option is and what it is worth."""

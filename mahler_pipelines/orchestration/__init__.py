@@ -1,0 +1,1 @@
+"""Jobs, schedules, sensors, resources and IO managers."""

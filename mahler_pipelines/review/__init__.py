@@ -1,0 +1,1 @@
+"""Performance, counterfactuals, calibration, learning."""

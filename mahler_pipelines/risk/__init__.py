@@ -1,0 +1,1 @@
+"""What the account may carry: sizing, gates, trading state, exposure."""

@@ -1,0 +1,1 @@
+"""Which structures are worth proposing: one module per strategy, screening, ranking."""
