@@ -57,10 +57,14 @@ class QuoteDefect(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChainSnapshot:
-    """All chains seen at one scan: immutable, identified by the hash of its content."""
+    """Quotes seen at one moment: immutable, identified by the hash of their content.
+
+    `scan` is a `Scan` value for a whole scan, `monitor` or `execution` for the few contracts that
+    were looked at while watching a position or sending an order.
+    """
 
     session: date
-    scan: Scan
+    scan: str
     as_of: datetime
     quotes: pd.DataFrame
 

@@ -27,6 +27,10 @@ class MarketData(Protocol):
         """Quotes of every listed contract, columns `chains.QUOTE_COLUMNS`."""
         ...
 
+    def option_quotes(self, symbols: Sequence[str]) -> pd.DataFrame:
+        """Quotes of these contracts, columns `chains.QUOTE_COLUMNS`; unknown symbols are left out."""
+        ...
+
     def stock_quotes(self, underlyings: Sequence[str]) -> pd.DataFrame:
         """Latest quotes, columns `STOCK_QUOTE_COLUMNS`; unknown symbols are left out."""
         ...

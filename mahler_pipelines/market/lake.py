@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from mahler_pipelines.market.chains import ChainSnapshot, Scan
+from mahler_pipelines.market.chains import ChainSnapshot
 
 
 class Lake(Protocol):
@@ -37,12 +37,15 @@ class Lake(Protocol):
         """Whether the partition exists."""
         ...
 
-    def add_snapshot(self, snapshot: ChainSnapshot) -> str:
-        """Store a snapshot under its hash, move the partition's pointer to it, return the hash."""
+    def add_snapshot(self, snapshot: ChainSnapshot, *, move_pointer: bool = True) -> str:
+        """Store a snapshot under its hash and return the hash.
+
+        With `move_pointer` the session's and scan's partition then points to it.
+        """
         ...
 
     def snapshot(
-        self, *, session: date | None = None, scan: Scan | None = None, content_hash: str | None = None
+        self, *, session: date | None = None, scan: str | None = None, content_hash: str | None = None
     ) -> ChainSnapshot:
         """The snapshot of a hash, or the one a partition points to."""
         ...
