@@ -1,0 +1,35 @@
+"""The terms a desk works under: every limit of every room, as one frozen value."""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from mahler_pipelines.decisions.proposing import ApprovalTerms
+from mahler_pipelines.risk.exit_terms import ExitTerms
+from mahler_pipelines.risk.limits import RiskLimits
+from mahler_pipelines.strategies.limits import ScreenLimits
+
+
+@dataclass(frozen=True, slots=True)
+class DeskTerms:
+    """What `settings` says, in the words of the rooms.
+
+    `rank_stand_ins` names the volatility index that stands in for an underlying whose own history
+    is too short (SPX -> VIX). `chain_days` is how far out chains are fetched.
+    """
+
+    account_id: str
+    universe: tuple[str, ...]
+    strategies: tuple[str, ...]
+    screen: ScreenLimits
+    risk: RiskLimits
+    approval: ApprovalTerms
+    exits: ExitTerms
+    risk_free_rate: float = 0.04
+    rank_lookback: int = 252
+    rank_minimum: int = 20
+    rank_stand_ins: dict[str, str] = field(default_factory=dict)
+    history_sessions: int = 300
+    chain_days: int = 120
+    recommendations_per_scan: int = 5
+    fee_per_contract: Decimal = Decimal(0)
+    dry_run: bool = False

@@ -1,0 +1,37 @@
+"""Jobs: the pieces of the graph that run together."""
+
+from typing import Any
+
+import dagster as dg
+
+from mahler_pipelines.orchestration.housekeeping import housekeeping
+
+MARKET_GROUPS = ("market", "volatility", "candidates")
+
+market_scan = dg.define_asset_job(
+    "market_scan",
+    selection=dg.AssetSelection.groups(*MARKET_GROUPS, "decisions"),
+    description="From quotes to recommendations: one run per session and scan.",
+)
+order_execution = dg.define_asset_job(
+    "order_execution",
+    selection=dg.AssetSelection.groups("execution"),
+    description="One approved recommendation to its order and fills.",
+    tags={"dagster/priority": "10"},
+)
+position_watch = dg.define_asset_job(
+    "position_watch",
+    selection=dg.AssetSelection.groups("positions"),
+    description="Marks, expiries and exits of everything open, one run per look.",
+    tags={"dagster/priority": "5"},
+)
+end_of_day = dg.define_asset_job(
+    "end_of_day",
+    selection=dg.AssetSelection.groups("review"),
+    description="After the close: performance, counterfactuals, reflections, playbook.",
+)
+
+
+def all_jobs() -> list[Any]:
+    """Every job of the desk."""
+    return [market_scan, order_execution, position_watch, end_of_day, housekeeping]

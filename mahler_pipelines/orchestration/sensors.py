@@ -1,0 +1,152 @@
+"""Sensors: approvals become runs, the market's clock plays the day, differences are found."""
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from mahler_pipelines.errors import BrokerUnavailable
+from mahler_pipelines.execution.broker import Broker
+from mahler_pipelines.execution.desk_terms import DeskTerms
+from mahler_pipelines.market.chains import Scan
+from mahler_pipelines.market.sessions import TradingCalendar
+from mahler_pipelines.orchestration.jobs import (
+    end_of_day,
+    market_scan,
+    order_execution,
+    position_watch,
+)
+from mahler_pipelines.orchestration.partitions import recommendations_of, scan_key, session_key
+from mahler_pipelines.review.ledger import LedgerBook
+
+WAIT_SECONDS = 4.0
+POLL_SECONDS = 0.25
+
+
+@dg.sensor(
+    job=order_execution,
+    minimum_interval_seconds=1,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def approval_sensor(
+    context: dg.SensorEvaluationContext,
+    ledger: dg.ResourceParam[LedgerBook],
+    terms: dg.ResourceParam[DeskTerms],
+) -> dg.SensorResult | dg.SkipReason:
+    """The only way to an opening order: each approved recommendation starts its execution run.
+
+    Under the daemon the tick waits on the ledger for a few seconds, because the daemon itself
+    comes round only every five. The run key keeps the UI tidy; exactly-once rests on the ledger.
+    """
+    account = terms.account_id
+    waits = WAIT_SECONDS if context.cursor is not None else 0.0
+    deadline = time.monotonic() + waits
+    seen = set(json.loads(context.cursor)) if context.cursor else set()
+    while True:
+        approved = ledger.pending_executions(account)
+        fresh = [key for key in approved if key not in seen]
+        if fresh or time.monotonic() >= deadline:
+            break
+        time.sleep(POLL_SECONDS)
+    if not fresh:
+        return dg.SensorResult(
+            skip_reason="no approval waits", cursor=json.dumps(sorted(seen & set(approved)))
+        )
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(
+                run_key=f"execute:{account}:{key}",
+                partition_key=key,
+                tags={"mahler/recommendation": key},
+            )
+            for key in fresh
+        ],
+        dynamic_partitions_requests=[recommendations_of(account).build_add_request(fresh)],
+        cursor=json.dumps(sorted(approved)),
+    )
+
+
+@dg.sensor(
+    jobs=[market_scan, position_watch, end_of_day],
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def market_clock_sensor(
+    context: dg.SensorEvaluationContext, broker: dg.ResourceParam[Broker]
+) -> dg.SensorResult | dg.SkipReason:
+    """Play the day's moments by the market's own clock where it is not the machine's.
+
+    A local exchange stands where it was left and moves on request or at a chosen rate. Whatever
+    moment its clock has reached since the last tick is started here; with a live market the two
+    clocks agree and the schedules do this work.
+    """
+    try:
+        clock = broker.clock()
+    except BrokerUnavailable as error:
+        return dg.SkipReason(f"the market's clock cannot be read: {error}")
+    if abs(datetime.now(UTC) - clock.now) < timedelta(minutes=5):
+        return dg.SkipReason("the market's clock is the machine's: the schedules do this")
+    requests = list(_moments(clock.now, TradingCalendar()))
+    started = set(json.loads(context.cursor)) if context.cursor else set()
+    due = [request for request in requests if request.run_key not in started]
+    keys = sorted({str(request.run_key) for request in requests})
+    return dg.SensorResult(
+        run_requests=due,
+        skip_reason=None if due else f"nothing new at {clock.now:%Y-%m-%d %H:%M} UTC",
+        cursor=json.dumps(keys),
+    )
+
+
+def _moments(now: datetime, calendar: TradingCalendar) -> Iterator[dg.RunRequest]:
+    """Run requests for what the clock stands at: a scan, a look at positions, the summary."""
+    session = calendar.session_date(now)
+    if session is None:
+        return
+    if now >= calendar.eod_time(session):
+        yield dg.RunRequest(
+            run_key=f"eod:{session}", job_name="end_of_day", partition_key=session_key(session)
+        )
+        return
+    if not calendar.open(session) <= now <= calendar.close(session):
+        return
+    minute = now - timedelta(minutes=now.minute % 5, seconds=now.second, microseconds=now.microsecond)
+    yield dg.RunRequest(
+        run_key=f"watch:{minute:%Y-%m-%dT%H:%M}",
+        job_name="position_watch",
+        partition_key=session_key(session),
+    )
+    for scan in Scan:
+        due = calendar.scan_time(session, scan)
+        if due is not None and scan is not Scan.CLOSE and due <= now < due + timedelta(minutes=5):
+            yield dg.RunRequest(
+                run_key=f"{scan}:{session}",
+                job_name="market_scan",
+                partition_key=scan_key(session, scan),
+            )
+
+
+@dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING)
+def run_failure_alert_sensor(
+    context: dg.RunFailureSensorContext,
+    ledger: dg.ResourceParam[LedgerBook],
+    terms: dg.ResourceParam[DeskTerms],
+) -> None:
+    """A failed run becomes an alert in the outbox, once per run."""
+    run = context.dagster_run
+    at = datetime.fromtimestamp(context.failure_event.timestamp, tz=UTC) if hasattr(
+        context.failure_event, "timestamp"
+    ) else datetime.now(UTC)
+    with ledger.transaction(terms.account_id) as book:
+        book.enqueue(
+            kind="run_failed",
+            subject=run.run_id,
+            payload={
+                "job": run.job_name,
+                "partition": run.tags.get("dagster/partition", ""),
+                "message": (context.failure_event.message or "")[:500],
+            },
+            key=f"run_failed:{run.run_id}",
+            at=at,
+        )
