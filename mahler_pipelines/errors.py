@@ -8,6 +8,7 @@
     │   └── SettingsError        an unknown or ill-typed setting
     ├── MissingData              a partition, table or snapshot that is not there
     ├── CorruptData              stored data that contradicts itself
+    ├── LakeError                the lake could not store or fetch a file (disk full, no permission)
     ├── LedgerError
     │   ├── LedgerBusy           the database stayed locked
     │   ├── LeaseHeld            another process works at the broker
@@ -57,6 +58,10 @@ class MissingData(MahlerError, LookupError):
 
 class CorruptData(MahlerError):
     """Stored data that contradicts itself."""
+
+
+class LakeError(MahlerError):
+    """The lake could not store or fetch a file; what was stored before is intact."""
 
 
 class LedgerError(MahlerError):

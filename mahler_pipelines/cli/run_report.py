@@ -5,7 +5,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from mahler_pipelines.composition import Desk
+from mahler_pipelines.composition import ComposedDesk
 from mahler_pipelines.decisions.ledger import StoredRecommendation
 from mahler_pipelines.errors import MissingData
 from mahler_pipelines.execution.trades import LegPrice, Trade
@@ -13,7 +13,7 @@ from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.review.performance import DailyPerformance
 
 
-def build_report(desk: Desk, sessions: Sequence[date], scans: Sequence[Scan]) -> dict[str, Any]:
+def build_report(desk: ComposedDesk, sessions: Sequence[date], scans: Sequence[Scan]) -> dict[str, Any]:
     """Collect recommendations, scans, trades and daily performance of a book."""
     with desk.ledger.reading(desk.terms.account_id) as book:
         recommendations = book.recommendations()
@@ -29,14 +29,14 @@ def build_report(desk: Desk, sessions: Sequence[date], scans: Sequence[Scan]) ->
         "sessions": [str(session) for session in sessions],
         "equity_start": _money(Decimal(str(desk.settings.exchange.equity))),
         "fee_per_contract": _money(desk.terms.fee_per_contract),
-        "recommendations": [_recommendation(stored) for stored in recommendations],
+        "recommendations": [recommendation_row(stored) for stored in recommendations],
         "scans": [
             found
             for session in sessions
             for scan in scans
             if (found := _scan(desk, session, scan)) is not None
         ],
-        "trades": [_trade(trade) for trade in trades],
+        "trades": [trade_row(trade) for trade in trades],
         "performance": [_performance(row) for row in performance],
         "reflections": [
             {"trade_id": r.trade_id, "lesson": r.lesson_code, "text": r.text} for r in reflections
@@ -48,7 +48,8 @@ def build_report(desk: Desk, sessions: Sequence[date], scans: Sequence[Scan]) ->
     }
 
 
-def _recommendation(stored: StoredRecommendation) -> dict[str, Any]:
+def recommendation_row(stored: StoredRecommendation) -> dict[str, Any]:
+    """A recommendation as JSON, money as decimal strings."""
     shown, decision = stored.recommendation, stored.decision
     return {
         "id": shown.id,
@@ -106,7 +107,8 @@ def _recommendation(stored: StoredRecommendation) -> dict[str, Any]:
     }
 
 
-def _trade(trade: Trade) -> dict[str, Any]:
+def trade_row(trade: Trade) -> dict[str, Any]:
+    """A trade as JSON: entry and exit of every leg, prices per share."""
     exits = {leg.symbol: leg for leg in trade.exit_legs}
     entries = {leg.symbol: leg for leg in trade.entry_legs}
     return {
@@ -146,7 +148,7 @@ def _side(when: str, leg: LegPrice | None) -> dict[str, Any]:
     }
 
 
-def _scan(desk: Desk, session: date, scan: Scan) -> dict[str, Any] | None:
+def _scan(desk: ComposedDesk, session: date, scan: Scan) -> dict[str, Any] | None:
     """Counts of one scan, from the lake; None where the scan was not run."""
     try:
         pairs = desk.lake.read("screen_pairs", session=session, scan=scan.value)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from mahler_pipelines.cli.desk_instance import execution_run_requests
-from mahler_pipelines.composition import Desk
+from mahler_pipelines.composition import ComposedDesk
 from mahler_pipelines.decisions.approvals import decide
 from mahler_pipelines.decisions.recommendation import (
     DecisionVerdict,
@@ -85,7 +85,7 @@ class RunPlan:
 class SessionRunner:
     """Plays a plan: moves the exchange's clock, runs the jobs, evaluates the approval sensor."""
 
-    desk: Desk
+    desk: ComposedDesk
     definitions: dg.Definitions
     instance: dg.DagsterInstance
     exchange: "LocalExchange"

@@ -41,7 +41,7 @@ class ExecutionTerms:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class ExecutionDesk:
     """One account's working place. `sleep` waits between questions to the broker."""
 
     account_id: str
@@ -94,7 +94,12 @@ def present(clock: BrokerClock) -> datetime:
 
 
 def observe(
-    desk: Desk, symbols: Iterable[str], underlyings: Iterable[str], *, scan: str, as_of: datetime
+    desk: ExecutionDesk,
+    symbols: Iterable[str],
+    underlyings: Iterable[str],
+    *,
+    scan: str,
+    as_of: datetime,
 ) -> Observation:
     """Fetch quotes of contracts and underlyings once and keep them as a snapshot of `scan`.
 

@@ -56,7 +56,7 @@ def opening_limit(
     less than the floor.
     """
     asked = round_down(min(natural_credit, target_credit), tick)
-    return -max(floor_credit, asked)
+    return -max(round_up(floor_credit, tick), asked)
 
 
 def closing_limit(*, natural_cost: Decimal, structure: Structure, tick: Decimal) -> Decimal:
@@ -73,11 +73,11 @@ def opening_intent(
     *,
     attempt: int,
     limit_price: Decimal,
-    mid_credit: Decimal | None,
+    mid: Decimal | None,
     at: datetime,
     run_id: str,
 ) -> OrderRecord:
-    """Write down the opening order of a recommendation."""
+    """Write down the opening order of a recommendation; `mid` has the sign of the limit."""
     return OrderRecord(
         client_order_id=client_order_id(
             recommendation.account_id,
@@ -98,7 +98,7 @@ def opening_intent(
         broker_order_id=None,
         filled_quantity=0,
         average_fill_price=None,
-        mid_at_submission=mid_credit,
+        mid_at_submission=mid,
         run_id=run_id,
     )
 
@@ -109,11 +109,11 @@ def closing_intent(
     attempt: int,
     quantity: int,
     limit_price: Decimal,
-    mid_cost: Decimal | None,
+    mid: Decimal | None,
     at: datetime,
     run_id: str,
 ) -> OrderRecord:
-    """Write down a closing order of what is left of a trade."""
+    """Write down a closing order of what is left of a trade; `mid` has the sign of the limit."""
     return OrderRecord(
         client_order_id=client_order_id(
             trade.account_id, trade.id, purpose=OrderPurpose.CLOSE, attempt=attempt
@@ -131,7 +131,7 @@ def closing_intent(
         broker_order_id=None,
         filled_quantity=0,
         average_fill_price=None,
-        mid_at_submission=mid_cost,
+        mid_at_submission=mid,
         run_id=run_id,
     )
 

@@ -78,15 +78,13 @@ def underlying_prices(
     found: dict[str, Decimal] = {}
     stocks = stock_quotes.drop_duplicates("underlying", keep="last").set_index("underlying")
     chain = quotes.groupby("underlying")["underlying_price"].median()
-    for name in dict.fromkeys(underlyings):
-        levels: list[float] = []
-        if name in stocks.index:
-            bid, ask, last = (float(stocks.at[name, key]) for key in ("bid", "ask", "last"))
-            levels += [(bid + ask) / 2 if 0 < bid <= ask else math.nan, last]
-        if name in chain.index:
-            levels.append(float(chain[name]))
-        usable = [level for level in levels if math.isfinite(level) and level > 0]
-        price = to_price(usable[0]) if usable else None
+    names = pd.Index(dict.fromkeys(underlyings))
+    table = stocks.reindex(names)[["bid", "ask", "last"]].to_numpy(dtype=np.float64)
+    carried = chain.reindex(names).to_numpy(dtype=np.float64)
+    for name, (bid, ask, last), level in zip(names, table, carried, strict=True):
+        mid = (bid + ask) / 2 if 0 < bid <= ask else math.nan
+        usable = [price for price in (mid, last, level) if math.isfinite(price) and price > 0]
+        price = to_price(float(usable[0])) if usable else None
         if price is not None:
             found[name] = price
     return found
@@ -135,7 +133,7 @@ def _sides(
     if not indexed.index.is_unique:
         twice = sorted(set(indexed.index[indexed.index.duplicated()]))
         raise CorruptData(f"quotes carry a contract twice: {', '.join(map(str, twice[:5]))}")
-    table = indexed.reindex(symbols).to_numpy(dtype=np.float64)
+    table = indexed.reindex(pd.Index(symbols)).to_numpy(dtype=np.float64)
     return table[:, 0], table[:, 1]
 
 
@@ -155,7 +153,8 @@ def _defects(bid: NDArray[np.float64], ask: NDArray[np.float64]) -> NDArray[np.s
 
 
 def _every(flags: NDArray[np.bool_], owner: NDArray[np.int_], count: int) -> NDArray[np.bool_]:
-    return np.bincount(owner[~flags], minlength=count) == 0
+    every: NDArray[np.bool_] = np.bincount(owner[~flags], minlength=count) == 0
+    return every
 
 
 def _net(

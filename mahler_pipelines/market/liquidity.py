@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mahler_pipelines.errors import BadInput
 from mahler_pipelines.market.chains import QuoteDefect
@@ -53,7 +54,7 @@ def relative_spread(quotes: pd.DataFrame) -> "pd.Series[float]":
     return pd.Series(spread, index=quotes.index, name="relative_spread")
 
 
-def _sides(quotes: pd.DataFrame) -> tuple["np.ndarray[tuple[int], np.dtype[np.float64]]", ...]:
+def _sides(quotes: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     bid = quotes["bid"].to_numpy(dtype=np.float64)
     ask = quotes["ask"].to_numpy(dtype=np.float64)
     return bid, ask

@@ -149,6 +149,13 @@ class TradingCalendar:
         self._check_session(session)
         return session
 
+    def session_date(self, moment: datetime) -> date | None:
+        """Return the session on whose New York date the moment falls, or None on a closed day."""
+        if moment.tzinfo is None:
+            raise BadInput("moment", moment, "needs a time zone")
+        day = moment.astimezone(NEW_YORK).date()
+        return day if self.is_session(day) else None
+
     def closed_reason(self, day: date) -> str | None:
         """Say why the exchange is closed on a day; None on a session."""
         if self.is_session(day):

@@ -77,7 +77,5 @@ def normalised_price(x: Floats, s: Floats) -> Floats:
     exponent = -0.5 * (np.square(h_low) + np.square(t_low)) - LOG_SQRT_2PI
     result[low] = np.exp(exponent) * mills_difference(h_low, t_low)
     half, h_high, t_high = 0.5 * x[high], h[high], t[high]
-    result[high] = np.exp(half) * ndtr(h_high + t_high) - np.exp(
-        log_ndtr(h_high - t_high) - half
-    )
+    result[high] = np.exp(half) * ndtr(h_high + t_high) - np.exp(log_ndtr(h_high - t_high) - half)
     return result

@@ -11,7 +11,7 @@ from mahler_pipelines.errors import MalformedSymbol
 SHARES_PER_CONTRACT = 100
 """The only multiplier and deliverable size that Mahler trades."""
 
-_OCC = re.compile(r"^([A-Z]{1,6}\d?)(\d{6})([CP])(\d{8})$")
+_OCC = re.compile(r"([A-Z]{1,6}\d?)(\d{6})([CP])(\d{8})\Z", re.ASCII)
 
 
 class Right(IntEnum):

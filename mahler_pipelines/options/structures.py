@@ -115,7 +115,8 @@ class Structure:
     def _payoff_exact(self, settlement: Decimal) -> Decimal:
         return sum(
             (
-                leg.signed_ratio * max(leg.contract.right * (settlement - leg.contract.strike), Decimal(0))
+                leg.signed_ratio
+                * max(leg.contract.right * (settlement - leg.contract.strike), Decimal(0))
                 for leg in self.legs
             ),
             Decimal(0),

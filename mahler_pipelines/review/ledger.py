@@ -36,7 +36,16 @@ class Ledger(ExecutionLedger, Protocol):
         ...
 
     def outbox(self, *, undelivered_only: bool = False) -> tuple[dict[str, Any], ...]:
-        """Messages, oldest first."""
+        """Messages, oldest first: key, kind, subject, payload, created_at, delivered_at, receipt,
+        attempts and problem."""
+        ...
+
+    def mark_delivered(self, key: str, *, at: datetime, receipt: dict[str, Any]) -> bool:
+        """Record that a message went out, with what the other side said; False if it had before."""
+        ...
+
+    def mark_undelivered(self, key: str, *, at: datetime, problem: str) -> bool:
+        """Count an attempt that failed and keep why; False if the message had gone out before."""
         ...
 
 
@@ -57,6 +66,8 @@ class LedgerBook(Protocol):
         """Hold an expiring lease for the block; raise `LeaseHeld` when another holder has it."""
         ...
 
-    def pending_executions(self, account_id: str, *, since: datetime | None = None) -> Sequence[str]:
+    def pending_executions(
+        self, account_id: str, *, since: datetime | None = None
+    ) -> Sequence[str]:
         """Ids of approved recommendations, oldest decision first, without taking the write lock."""
         ...

@@ -38,13 +38,21 @@ class FirstFailures:
     @property
     def passed(self) -> BoolColumn:
         """Rows that failed nothing so far."""
-        return self.code == PASSED
+        return np.asarray(self.code == PASSED)
 
     @property
     def names(self) -> NDArray[np.object_]:
         """Code of each row in words, empty for a pass."""
         names: NDArray[np.object_] = CODE_NAMES[self.code]
         return names
+
+    def rows(self, positions: NDArray[np.int64]) -> "FirstFailures":
+        """Return the failures of these rows, in this order."""
+        chosen = FirstFailures(positions.size)
+        chosen.code = self.code[positions]
+        chosen.value = self.value[positions]
+        chosen.limit = self.limit[positions]
+        return chosen
 
     def refuse(
         self, failing: BoolColumn, code: RefusalCode, *, value: ArrayLike, limit: ArrayLike

@@ -86,9 +86,12 @@ def expiration_failures(dte: FloatColumn, limits: ScreenLimits) -> FirstFailures
 
 
 def leg_failures(
-    legs: pd.DataFrame, volume: FloatColumn, limits: ScreenLimits, *, as_of: datetime
+    legs: pd.DataFrame, limits: ScreenLimits, *, as_of: datetime
 ) -> FirstFailures:
-    """Ask what every leg must pass: quote, open interest, option volume, spread, delta."""
+    """Ask what every leg must pass: quote, open interest, option volume, spread, delta.
+
+    The option volume is the column `gated_volume`.
+    """
     failures = FirstFailures(len(legs))
     _refuse_defects(failures, legs, limits, as_of=as_of)
     failures.refuse_not_above(
@@ -99,7 +102,7 @@ def leg_failures(
         policy=limits.open_interest_not_available,
     )
     failures.refuse_not_above(
-        volume,
+        floats(legs, "gated_volume"),
         limits.option_volume_min,
         too_low=RefusalCode.OPTION_VOLUME_TOO_LOW,
         not_available=RefusalCode.OPTION_VOLUME_NOT_AVAILABLE,
@@ -134,25 +137,25 @@ def _refuse_defects(
     unknown = found - set(QuoteDefect)
     if unknown:
         raise CorruptData(f"quote_defect holds {sorted(map(str, unknown))}, which are no defects")
-    for name in sorted(found):
-        value, limit = ask - bid, 0.0
-        if name == QuoteDefect.STALE:
-            age = pd.Timestamp(as_of) - legs["quote_time"]
-            value = age.dt.total_seconds().to_numpy(np.float64)
-            limit = np.nan if limits.max_quote_age_seconds is None else limits.max_quote_age_seconds
-        elif name in (QuoteDefect.NEGATIVE, QuoteDefect.ZERO_BID, QuoteDefect.ONE_SIDED):
-            value = np.fmin(bid, ask)
-        failures.refuse(defect == name, RefusalCode(name), value=value, limit=limit)
+    for name in sorted(found - {QuoteDefect.STALE}):
+        crossing = name in (QuoteDefect.CROSSED, QuoteDefect.LOCKED)
+        value = ask - bid if crossing else np.fmin(bid, ask)
+        failures.refuse(defect == name, RefusalCode(name), value=value, limit=0.0)
     unusable = ~(np.isfinite(bid) & np.isfinite(ask) & np.isfinite(mid))
-    failures.refuse(unusable, RefusalCode.QUOTE_MISSING, value=np.nan, limit=np.nan)
+    failures.refuse(unusable, RefusalCode.QUOTE_MISSING, value=np.nan, limit=0.0)
+    age = (pd.Timestamp(as_of) - legs["quote_time"]).dt.total_seconds().to_numpy(np.float64)
+    oldest = limits.max_quote_age_seconds
+    stale = defect == QuoteDefect.STALE.value
+    if oldest is not None:
+        stale = stale | ~(age <= oldest)
+    failures.refuse(
+        stale, RefusalCode.QUOTE_STALE, value=age, limit=np.nan if oldest is None else oldest
+    )
 
 
 def short_failures(legs: pd.DataFrame, general: FirstFailures, limits: ScreenLimits) -> FirstFailures:
     """Ask what a short leg must pass besides: its absolute delta, inclusive on both sides."""
-    failures = FirstFailures(len(legs))
-    failures.code[:] = general.code
-    failures.value[:] = general.value
-    failures.limit[:] = general.limit
+    failures = general.rows(np.arange(len(legs)))
     failures.refuse_outside(
         np.abs(floats(legs, "delta")),
         limits.short_delta_min,

@@ -10,7 +10,7 @@ class NotAvailablePolicy(StrEnum):
     """What a gate does when the market gave it nothing to measure."""
 
     REFUSE = "refuse"
-    PASS = "pass"
+    ACCEPT = "accept"
 
 
 @dataclass(frozen=True, slots=True)

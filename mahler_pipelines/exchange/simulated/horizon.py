@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from mahler_pipelines.errors import BadInput
 from mahler_pipelines.exchange.simulated.randomness import FloatArray, IntArray
+from mahler_pipelines.market.sessions import NEW_YORK, TradingCalendar
 
 FIRST_SESSION = date(2023, 1, 3)
 FIRST_TRADABLE = date(2024, 3, 1)
@@ -20,7 +20,6 @@ STEPS = 390
 """Steps of a session's path: one a minute, or 13 in seven minutes on an early close."""
 
 SECONDS_PER_YEAR = 365.0 * 86_400.0
-NEW_YORK = ZoneInfo("America/New_York")
 _EPOCH = date(1970, 1, 1)
 
 
@@ -95,20 +94,10 @@ def instant(seconds: float) -> datetime:
 @lru_cache(maxsize=1)
 def horizon() -> Horizon:
     """Return the sessions of the New York Stock Exchange that the simulation spans."""
-    days, opens, closes = _exchange_sessions(FIRST_SESSION, _CALENDAR_END)
+    calendar = TradingCalendar()
+    sessions = calendar.sessions(FIRST_SESSION, _CALENDAR_END)
+    days = np.array([day_number(day) for day in sessions], dtype=np.int64)
+    opens = np.array([calendar.open(day).timestamp() for day in sessions])
+    closes = np.array([calendar.close(day).timestamp() for day in sessions])
     tradable = int(np.searchsorted(days, day_number(LAST_SESSION), side="right"))
     return Horizon(days=days, opens=opens, closes=closes, tradable=tradable)
-
-
-def _exchange_sessions(start: date, end: date) -> tuple[IntArray, FloatArray, FloatArray]:
-    import warnings
-
-    import exchange_calendars
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Series.values")
-        calendar = exchange_calendars.get_calendar("XNYS", start=str(start), end=str(end))
-    days = np.array([day_number(session.date()) for session in calendar.sessions], dtype=np.int64)
-    opens = np.array([moment.timestamp() for moment in calendar.opens], dtype=np.float64)
-    closes = np.array([moment.timestamp() for moment in calendar.closes], dtype=np.float64)
-    return days, opens, closes

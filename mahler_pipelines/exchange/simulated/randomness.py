@@ -26,6 +26,7 @@ class Draw(IntEnum):
     DAILY_NORMALS = 1
     DAILY_MIXING = 2
     DAILY_JUMPS = 3
+    DAILY_START = 15
     PATH_PRICE = 4
     PATH_VOLATILITY = 5
     QUOTE_WIDTH = 6

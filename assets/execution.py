@@ -1,0 +1,228 @@
+"""Execution: approved recommendations become orders and fills; open positions are watched and closed."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+
+import dagster as dg
+
+from mahler_pipelines.execution.account_view import GateRecheck
+from mahler_pipelines.execution.broker import Broker
+from mahler_pipelines.execution.desk import ExecutionDesk, ExecutionTerms
+from mahler_pipelines.execution.desk_terms import DeskTerms
+from mahler_pipelines.execution.monitoring import MonitorReport, watch
+from mahler_pipelines.execution.reconciliation import reconcile
+from mahler_pipelines.execution.submission import ExecutionStatus, execute
+from mahler_pipelines.execution.trades import PositionMark, Trade
+from mahler_pipelines.market.data import MarketData
+from mahler_pipelines.market.lake import Lake
+from mahler_pipelines.orchestration.partitions import recommendations_of, sessions
+from mahler_pipelines.pictures.tables import markdown_table
+from mahler_pipelines.review.ledger import LedgerBook
+
+GROUP = "execution"
+WATCH_GROUP = "positions"
+
+
+def execution_assets(account_id: str) -> list[dg.AssetsDefinition]:
+    """Orders, fills, positions and exits of one account; their key starts with its name."""
+    orders, fills = dg.AssetKey([account_id, "orders"]), dg.AssetKey([account_id, "fills"])
+    positions, exits = dg.AssetKey([account_id, "positions"]), dg.AssetKey([account_id, "exits"])
+    of_recommendations = recommendations_of(account_id)
+
+    @dg.multi_asset(
+        name=f"{account_id}_order_and_fills",
+        specs=[
+            dg.AssetSpec(
+                orders,
+                group_name=GROUP,
+                kinds={"alpaca", "sqlalchemy"},
+                partitions_def=of_recommendations,
+                code_version="1",
+                deps=[
+                    dg.AssetDep(
+                        dg.AssetKey([account_id, "recommendations"]),
+                        partition_mapping=dg.AllPartitionMapping(),
+                    )
+                ],
+                description="The opening order of an approved recommendation: intent first, then "
+                "one multi-leg limit order, then its outcome.\n\nGrain: one row per order.",
+            ),
+            dg.AssetSpec(
+                fills,
+                group_name=GROUP,
+                kinds={"alpaca", "sqlalchemy"},
+                partitions_def=of_recommendations,
+                code_version="1",
+                deps=[orders],
+                description="What was filled, with the quote each leg was filled against; the trade "
+                "it opened.\n\nGrain: one row per leg and fill.",
+            ),
+        ],
+        partitions_def=of_recommendations,
+    )
+    def order_and_fills(
+        context: dg.AssetExecutionContext,
+        ledger: dg.ResourceParam[LedgerBook],
+        broker: dg.ResourceParam[Broker],
+        market_data: dg.ResourceParam[MarketData],
+        lake: dg.ResourceParam[Lake],
+        terms: dg.ResourceParam[DeskTerms],
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        """Execute the recommendation of this partition, or recover what an earlier run began."""
+        desk = _execution_desk(context, ledger, broker, market_data, lake, terms)
+        outcome = execute(context.partition_key, desk=desk, recheck=GateRecheck(terms))
+        if outcome.status is ExecutionStatus.UNKNOWN:
+            context.log.warning(f"{context.partition_key}: outcome unknown; reconciliation asks again")
+        order = outcome.order
+        yield dg.MaterializeResult(
+            asset_key=orders,
+            metadata={
+                "recommendation": context.partition_key,
+                "status": outcome.status.value,
+                "reason": outcome.reason,
+                "refusals": "; ".join(map(str, outcome.refusals)) or "none",
+                "client_order_id": order.client_order_id if order else "none",
+                "limit_price": str(order.limit_price) if order else "none",
+                "snapshot_hash": outcome.snapshot_hash or "none",
+            },
+        )
+        with ledger.reading(account_id) as book:
+            filled = book.fills(client_order_id=order.client_order_id) if order else ()
+        yield dg.MaterializeResult(
+            asset_key=fills,
+            metadata={
+                "dagster/row_count": len(filled),
+                "trade": outcome.trade_id or "none",
+                "fills": dg.MetadataValue.md(
+                    markdown_table(
+                        ("symbol", "side", "quantity", "price", "bid", "ask"),
+                        [(f.symbol, f.side, f.quantity, f.price, f.bid, f.ask) for f in filled],
+                    )
+                ),
+            },
+        )
+
+    @dg.multi_asset(
+        name=f"{account_id}_positions_and_exits",
+        specs=[
+            dg.AssetSpec(
+                positions,
+                group_name=WATCH_GROUP,
+                kinds={"alpaca", "sqlalchemy"},
+                partitions_def=sessions,
+                code_version="1",
+                deps=[dg.AssetDep(fills, partition_mapping=dg.AllPartitionMapping())],
+                description="Every open trade marked from one look at the market; working orders "
+                "and expiries settled before.\n\nGrain: one row per open trade and look.",
+            ),
+            dg.AssetSpec(
+                exits,
+                group_name=WATCH_GROUP,
+                kinds={"alpaca", "sqlalchemy"},
+                partitions_def=sessions,
+                code_version="1",
+                deps=[positions],
+                description="Trades whose profit target, stop or time exit was reached: closing "
+                "orders or alerts.\n\nGrain: one row per exit and session.",
+            ),
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                "positions_agree_with_the_broker",
+                asset=positions,
+                description="The ledger's open trades add up to what the broker holds.",
+            )
+        ],
+        partitions_def=sessions,
+    )
+    def positions_and_exits(
+        context: dg.AssetExecutionContext,
+        ledger: dg.ResourceParam[LedgerBook],
+        broker: dg.ResourceParam[Broker],
+        market_data: dg.ResourceParam[MarketData],
+        lake: dg.ResourceParam[Lake],
+        terms: dg.ResourceParam[DeskTerms],
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        """Watch what is open, close what is due."""
+        desk = _execution_desk(context, ledger, broker, market_data, lake, terms)
+        report = watch(desk, exits=terms.exits)
+        findings = reconcile(desk)
+        yield dg.MaterializeResult(
+            asset_key=positions,
+            metadata={
+                "dagster/row_count": len(report.marks),
+                "as_of": report.as_of.isoformat(),
+                "unusable_marks": sum(mark.cost_to_close is None for mark in report.marks),
+                "settled_orders": len(report.settled),
+                "expired_trades": len(report.expired),
+                "snapshot_hash": report.snapshot_hash or "none",
+                "marks": dg.MetadataValue.md(_marks(report)),
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="positions_agree_with_the_broker",
+                    asset_key=positions,
+                    passed=not findings,
+                    metadata={"findings": "; ".join(map(str, findings)) or "none"},
+                )
+            ],
+        )
+        yield dg.MaterializeResult(
+            asset_key=exits,
+            metadata={
+                "dagster/row_count": len(report.exits),
+                "exits": dg.MetadataValue.md(
+                    markdown_table(
+                        ("trade", "status", "reason", "detail"),
+                        [(e.trade_id, e.status, e.reason, e.detail) for e in report.exits],
+                    )
+                ),
+            },
+        )
+
+    return [order_and_fills, positions_and_exits]
+
+
+def _execution_desk(
+    context: dg.AssetExecutionContext,
+    ledger: LedgerBook,
+    broker: Broker,
+    market_data: MarketData,
+    lake: Lake,
+    terms: DeskTerms,
+) -> ExecutionDesk:
+    return ExecutionDesk(
+        account_id=terms.account_id,
+        book=ledger,
+        broker=broker,
+        market_data=market_data,
+        lake=lake,
+        run_id=context.run.run_id,
+        holder=f"{socket.gethostname()}:{os.getpid()}:{context.run.run_id[:8]}",
+        sleep=time.sleep,
+        dry_run=terms.dry_run,
+        terms=ExecutionTerms(fee_per_contract_usd=terms.fee_per_contract),
+    )
+
+
+def _marks(report: MonitorReport) -> str:
+    rows = [_mark(trade, mark) for trade, mark in zip(report.trades, report.marks, strict=True)]
+    return markdown_table(
+        ("trade", "underlying", "contracts", "credit", "cost to close", "unrealised $", "DTE", ""),
+        rows,
+    )
+
+
+def _mark(trade: Trade, mark: PositionMark) -> tuple[object, ...]:
+    return (
+        trade.id,
+        trade.structure.underlying,
+        trade.contracts,
+        trade.entry_credit,
+        mark.cost_to_close,
+        mark.unrealised_pnl_usd,
+        mark.dte,
+        mark.problem,
+    )

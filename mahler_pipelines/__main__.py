@@ -1,0 +1,5 @@
+"""`python -m mahler_pipelines` is `mahler`."""
+
+from mahler_pipelines.cli import main
+
+main()

@@ -1,0 +1,193 @@
+"""One door to Alpaca's REST interface: clients, timeouts, retries of reads, and its errors.
+
+alpaca-py waits for ever and repeats a POST by itself after 429 and 504; here every request has a
+timeout, a write is sent once, and only reads are repeated. Its session is not safe across threads,
+so each thread has its own clients. The package is imported when the first client is made.
+"""
+
+import logging
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import tenacity
+
+from mahler_pipelines.adapters.alpaca import errors
+from mahler_pipelines.adapters.alpaca.wire_models import Page, read_as
+from mahler_pipelines.errors import BrokerUnavailable
+
+if TYPE_CHECKING:
+    from alpaca.common.rest import RESTClient
+
+_log = logging.getLogger(__name__)
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, slots=True)
+class AlpacaConnection:
+    """Where Alpaca is, who asks, and how patiently.
+
+    URLs are scheme, host and port only, for the local exchange; None means Alpaca itself. The wait
+    between attempts of a read doubles from `first_wait_seconds` up to `longest_wait_seconds`.
+    """
+
+    key_id: str
+    secret_key: str = field(repr=False)
+    paper: bool = True
+    trading_url: str | None = None
+    data_url: str | None = None
+    connect_seconds: float = 5.0
+    answer_seconds: float = 20.0
+    read_attempts: int = 5
+    first_wait_seconds: float = 0.5
+    longest_wait_seconds: float = 8.0
+
+
+class AlpacaClients:
+    """The clients of one connection, made once per thread."""
+
+    def __init__(self, connection: AlpacaConnection) -> None:
+        self._connection = connection
+        self._of_thread = threading.local()
+        self._all: weakref.WeakSet[RESTClient] = weakref.WeakSet()
+        self._again = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(connection.read_attempts),
+            wait=tenacity.wait_exponential(
+                multiplier=connection.first_wait_seconds, max=connection.longest_wait_seconds
+            ),
+            retry=tenacity.retry_if_exception_type(errors.Transient),
+            reraise=True,
+        )
+
+    def trading(self) -> "RESTClient":
+        """This thread's client of accounts, orders, contracts and the clock."""
+        return self._client("trading", self._make_trading)
+
+    def options(self) -> "RESTClient":
+        """This thread's client of option data."""
+        return self._client("options", self._make_options)
+
+    def stocks(self) -> "RESTClient":
+        """This thread's client of share data."""
+        return self._client("stocks", self._make_stocks)
+
+    def read(self, client: "RESTClient", path: str, params: Mapping[str, Any] | None = None) -> Any:
+        """GET a path, again after 408, 429, 5xx, timeouts, broken connections and broken answers.
+
+        Raises `BrokerUnavailable` with status and code when there is no answer in the end.
+        """
+
+        def once() -> Any:
+            with errors.translated_read(path):
+                answer = client.get(path, dict(params or {}))
+            if answer is None:
+                raise errors.Transient(f"GET {path}: the answer is empty")
+            return answer
+
+        try:
+            return self._again.copy()(once)
+        except errors.Transient as error:
+            raise BrokerUnavailable(str(error), status=error.status, code=error.code) from error
+
+    def pages(
+        self, client: "RESTClient", path: str, params: Mapping[str, Any]
+    ) -> Iterator[Mapping[str, Any]]:
+        """GET every page of a path whose answers carry `next_page_token`.
+
+        Raises `BrokerUnavailable` when a page does not answer or the same page is offered twice.
+        """
+        asked = dict(params)
+        seen: set[str] = set()
+        while True:
+            page = self.read(client, path, asked)
+            token = read_as(Page, page, what=f"GET {path}").next_page_token
+            yield page
+            if token is None:
+                return
+            if token in seen:
+                raise BrokerUnavailable(f"GET {path}: page {token} points to itself")
+            seen.add(token)
+            asked["page_token"] = token
+
+    def write(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Send a request that changes something, once.
+
+        Raises `BrokerRefused` for a definitive refusal and `BrokerOutcomeUnknown` when the request
+        may have been taken.
+        """
+        client = self.trading()
+        send: dict[str, Callable[[], Any]] = {
+            "POST": lambda: client.post(path, dict(body or {})),
+            "DELETE": lambda: client.delete(path),
+        }
+        with errors.translated_write(method, path):
+            return send[method]()
+
+    def close(self) -> None:
+        """Close the connections of every thread's clients."""
+        for client in tuple(self._all):
+            _session(client).close()
+
+    def _client(self, name: str, make: Callable[[], "RESTClient"]) -> "RESTClient":
+        known: RESTClient | None = getattr(self._of_thread, name, None)
+        if known is not None:
+            return known
+        client = make()
+        self._prepare(client)
+        setattr(self._of_thread, name, client)
+        self._all.add(client)
+        return client
+
+    def _prepare(self, client: "RESTClient") -> None:
+        from mahler_pipelines.adapters.alpaca.transport import TimeoutAdapter
+
+        # The client's constructor offers no way to say "never repeat": 0 counts as not given.
+        client._retry = 0  # noqa: SLF001
+        session = _session(client)
+        timeout = (self._connection.connect_seconds, self._connection.answer_seconds)
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, TimeoutAdapter(timeout))
+        # A proxy of the environment does not reach the local exchange.
+        session.trust_env = urlsplit(_base_url(client)).hostname not in _LOOPBACK
+
+    def _make_trading(self) -> "RESTClient":
+        from alpaca.trading.client import TradingClient
+
+        mine = self._connection
+        return TradingClient(
+            mine.key_id,
+            mine.secret_key,
+            paper=mine.paper,
+            raw_data=True,
+            url_override=mine.trading_url,
+        )
+
+    def _make_options(self) -> "RESTClient":
+        from alpaca.data.historical.option import OptionHistoricalDataClient
+
+        mine = self._connection
+        return OptionHistoricalDataClient(
+            mine.key_id, mine.secret_key, raw_data=True, url_override=mine.data_url
+        )
+
+    def _make_stocks(self) -> "RESTClient":
+        from alpaca.data.historical.stock import StockHistoricalDataClient
+
+        mine = self._connection
+        return StockHistoricalDataClient(
+            mine.key_id, mine.secret_key, raw_data=True, url_override=mine.data_url
+        )
+
+
+def _session(client: "RESTClient") -> Any:
+    # alpaca-py has no public way to its session, which is where timeouts are set.
+    return client._session  # noqa: SLF001
+
+
+def _base_url(client: "RESTClient") -> str:
+    base = client._base_url  # noqa: SLF001
+    return str(getattr(base, "value", base))

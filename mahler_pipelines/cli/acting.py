@@ -1,0 +1,83 @@
+"""Commands by which a person acts: approve, reject, halt, reduce, resume."""
+
+import getpass
+from typing import Annotated
+
+import typer
+
+from mahler_pipelines.cli.context import load_desk
+from mahler_pipelines.cli.terminal import console
+from mahler_pipelines.composition import ComposedDesk
+from mahler_pipelines.decisions.approvals import DecisionOutcome, decide
+from mahler_pipelines.decisions.recommendation import DecisionVerdict
+from mahler_pipelines.errors import MahlerError
+from mahler_pipelines.risk.trading_state import TradingState
+
+Market = Annotated[str | None, typer.Option(help="sim:SEED or archive:PATH.")]
+Identifier = Annotated[str, typer.Argument(help="The recommendation's id, as listed.")]
+
+
+class DecisionRefused(MahlerError):
+    """The answer could not be recorded; the message says why."""
+
+
+def approve(recommendation_id: Identifier, market: Market = None) -> None:
+    """Approve a recommendation exactly as it was shown; the desk's sensor then sends the order."""
+    _answer(load_desk(market=market), recommendation_id, DecisionVerdict.APPROVE, "")
+
+
+def reject(
+    recommendation_id: Identifier,
+    reason: Annotated[str, typer.Option(help="Why; the review reads it.")],
+    market: Market = None,
+) -> None:
+    """Reject a recommendation, with the reason."""
+    _answer(load_desk(market=market), recommendation_id, DecisionVerdict.REJECT, reason)
+
+
+def halt(
+    reason: Annotated[str, typer.Option(help="Why trading is halted.")], market: Market = None
+) -> None:
+    """Open nothing more. Closing goes on."""
+    _set_state(load_desk(market=market), TradingState.HALTED, reason)
+
+
+def reduce(
+    reason: Annotated[str, typer.Option(help="Why risk is only reduced.")], market: Market = None
+) -> None:
+    """Only reduce risk from now on."""
+    _set_state(load_desk(market=market), TradingState.REDUCING, reason)
+
+
+def resume(
+    reason: Annotated[str, typer.Option(help="Why trading may go on.")], market: Market = None
+) -> None:
+    """Open positions again: always a person's act."""
+    _set_state(load_desk(market=market), TradingState.ACTIVE, reason)
+
+
+def _answer(desk: ComposedDesk, identifier: str, verdict: DecisionVerdict, reason: str) -> None:
+    now = desk.broker.clock().now
+    with desk.ledger.transaction(desk.terms.account_id) as book:
+        stored = book.recommendation(identifier)
+        result = decide(
+            book,
+            recommendation_id=identifier,
+            verdict=verdict,
+            decided_by=getpass.getuser(),
+            door="cli",
+            at=now,
+            reason=reason,
+            shown_hash=stored.recommendation.content_hash if stored else None,
+        )
+    if result.outcome is not DecisionOutcome.RECORDED:
+        raise DecisionRefused(f"{identifier}: {result.message}")
+    console.print(f"{identifier}: {result.message}")
+
+
+def _set_state(desk: ComposedDesk, state: TradingState, reason: str) -> None:
+    now = desk.broker.clock().now
+    with desk.ledger.transaction(desk.terms.account_id) as book:
+        before, _ = book.trading_state()
+        book.set_trading_state(state, reason=reason, by=getpass.getuser(), at=now)
+    console.print(f"{desk.terms.account_id}: {before} -> {state} ({reason})")

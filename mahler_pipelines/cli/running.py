@@ -1,0 +1,228 @@
+"""`mahler run`: sessions through the graph in process, and the table at the end."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mahler_pipelines.cli.context import load_settings
+from mahler_pipelines.cli.session_runner import ApprovalPolicy, RunPlan, SessionRunner
+from mahler_pipelines.cli.terminal import console, progress_bar
+from mahler_pipelines.composition import ComposedDesk, MarketSource, compose, start_exchange
+from mahler_pipelines.decisions.recommendation import Recommendation
+from mahler_pipelines.errors import BadInput, MahlerError, UnknownSession
+from mahler_pipelines.market.chains import Scan
+from mahler_pipelines.market.sessions import TradingCalendar
+from mahler_pipelines.settings import Mode, Settings
+
+DEFAULT_SESSIONS = (date(2025, 3, 3), date(2025, 3, 12))
+DEFAULT_SCANS = (Scan.MORNING, Scan.MIDDAY, Scan.AFTERNOON)
+
+
+class RunFailed(MahlerError):
+    """Some jobs of the run failed; the Dagster UI shows which."""
+
+
+def run(
+    sessions: Annotated[
+        str | None, typer.Option(help="FIRST:LAST as dates; one date is one session.")
+    ] = None,
+    market: Annotated[str | None, typer.Option(help="sim:SEED or archive:PATH.")] = None,
+    scans: Annotated[
+        str | None, typer.Option(help="Comma list of morning, midday, afternoon, close.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="equities, index or thin-data.")] = None,
+    approve: Annotated[
+        ApprovalPolicy, typer.Option(help="Who answers: all, none, or ask here.")
+    ] = ApprovalPolicy.ALL,
+    monitor: Annotated[
+        str | None, typer.Option(help="Look at positions every so often besides scans: 5m.")
+    ] = None,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", help="Write the whole run to this file.")
+    ] = None,
+) -> None:
+    """Run consecutive sessions through the Dagster graph against the local exchange.
+
+    A repeat replaces its own book and comes to the same decisions.
+    """
+    settings = load_settings(market=market, profile=profile)
+    if settings.mode is not Mode.LOCAL:
+        raise BadInput("mode", settings.mode.value, "mahler run plays sessions in local mode only")
+    source = MarketSource.parse(str(settings.market))
+    desk = compose(settings)
+    with progress_bar() as bar:
+        desk.start_afresh(bar)
+    plan = RunPlan(
+        sessions=_sessions(sessions, desk, source),
+        scans=_scans(scans, source),
+        approve=approve,
+        monitor=_interval(monitor),
+    )
+    _announce(desk, plan)
+    failures = _play(desk, settings, plan)
+    _report(desk, plan, json_path)
+    if failures:
+        raise RunFailed(f"{failures} runs failed: look at them with `mahler dev`")
+
+
+def _play(desk: ComposedDesk, settings: Settings, plan: RunPlan) -> int:
+    from mahler_pipelines.cli.desk_instance import open_instance
+    from mahler_pipelines.definitions import build_definitions
+
+    calendar = TradingCalendar()
+    total = sum(len(plan.moments(session, calendar)) for session in plan.sessions)
+    with (
+        _quiet_dagster(),
+        start_exchange(settings, begin=calendar.open(plan.sessions[0])) as exchange,
+        open_instance(desk.paths.dagster) as instance,
+        progress_bar() as bar,
+    ):
+        task = bar.add_task("starting the exchange", total=total)
+        started = False
+
+        def step(text: str) -> None:
+            nonlocal started
+            bar.update(task, description=text, advance=1 if started else 0)
+            started = True
+
+        runner = SessionRunner(
+            desk=desk,
+            definitions=build_definitions(settings),
+            instance=instance,
+            exchange=exchange,
+            ask=_ask,
+            step=step,
+        )
+        runner.play(plan)
+        bar.update(task, completed=total, description="done")
+    return runner.failures
+
+
+@contextmanager
+def _quiet_dagster() -> Iterator[None]:
+    """Keep Dagster's event stream out of the terminal; the instance still records all of it."""
+    import logging
+
+    logger = logging.getLogger("dagster")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _sessions(text: str | None, desk: ComposedDesk, source: MarketSource) -> tuple[date, ...]:
+    """Trading days of the range that the market has data for; holes are said, not run."""
+    first, last = _range(text, desk, source)
+    calendar = TradingCalendar()
+    asked = calendar.sessions(first, last)
+    if not asked:
+        raise UnknownSession("sessions", text, "the exchange was closed on all of these days")
+    if source.kind == "sim":
+        return asked
+    known = desk.archive_sessions()
+    missing = [session for session in asked if session not in known]
+    if missing:
+        console.print(f"no data, so not run: {', '.join(map(str, missing))}")
+    usable = tuple(session for session in asked if session in known)
+    if not usable:
+        raise UnknownSession("sessions", text, "the archive holds none of these sessions")
+    return usable
+
+
+def _range(text: str | None, desk: ComposedDesk, source: MarketSource) -> tuple[date, date]:
+    if text is None:
+        if source.kind == "sim":
+            return DEFAULT_SESSIONS
+        known = sorted(desk.archive_sessions())
+        return known[0], known[-1]
+    first, _, last = text.partition(":")
+    try:
+        bounds = date.fromisoformat(first), date.fromisoformat(last or first)
+    except ValueError:
+        raise BadInput("sessions", text, "not FIRST:LAST as YYYY-MM-DD") from None
+    if bounds[0] > bounds[1]:
+        raise BadInput("sessions", text, "the first session is after the last")
+    return bounds
+
+
+def _scans(text: str | None, source: MarketSource) -> tuple[Scan, ...]:
+    if text is None:
+        return DEFAULT_SCANS if source.kind == "sim" else (Scan.CLOSE,)
+    try:
+        found = tuple(Scan(part.strip()) for part in text.split(","))
+    except ValueError:
+        raise BadInput("scans", text, f"not of {', '.join(Scan)}") from None
+    if source.kind == "archive" and found != (Scan.CLOSE,):
+        raise BadInput("scans", text, "an archive has one snapshot a day: --scans close")
+    return found
+
+
+def _interval(text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    if not text.endswith("m") or not text[:-1].isdigit() or int(text[:-1]) < 1:
+        raise BadInput("monitor", text, "not minutes such as 5m")
+    return timedelta(minutes=int(text[:-1]))
+
+
+def _announce(desk: ComposedDesk, plan: RunPlan) -> None:
+    who = {
+        ApprovalPolicy.ALL: "every recommendation is approved by policy (--approve all)",
+        ApprovalPolicy.NONE: "nothing is approved (--approve none)",
+        ApprovalPolicy.ASK: "you are asked for each recommendation (--approve ask)",
+    }[plan.approve]
+    console.print(
+        f"[bold]{desk.paths.book}[/bold]: {len(plan.sessions)} sessions "
+        f"{plan.sessions[0]} to {plan.sessions[-1]}, {len(desk.terms.universe)} underlyings, "
+        f"scans {', '.join(plan.scans)}; {who}"
+    )
+
+
+def _ask(recommendation: Recommendation) -> bool | None:
+    from mahler_pipelines.cli.listings import describe_structure
+
+    console.print(
+        f"\n{recommendation.contracts} x {describe_structure(recommendation.structure)} "
+        f"for {recommendation.target_credit} (floor {recommendation.floor_credit}), "
+        f"max loss ${recommendation.max_loss_usd}, PoP {recommendation.probability_of_profit:.0%}"
+    )
+    console.print(recommendation.thesis)
+    answer = typer.prompt("approve (y), reject (n), leave (Enter)", default="", show_default=False)
+    return {"y": True, "n": False}.get(str(answer).strip().lower()[:1])
+
+
+def _report(desk: ComposedDesk, plan: RunPlan, json_path: Path | None) -> None:
+    from mahler_pipelines.cli.closing_table import show_closing_table
+    from mahler_pipelines.cli.run_report import build_report
+
+    report = build_report(desk, plan.sessions, plan.scans)
+    show_closing_table(report)
+    if json_path is not None:
+        _write_atomically(json_path, report)
+        console.print(f"the whole run: {json_path}")
+    flag = f" --market {desk.settings.market}" if desk.settings.market != "sim:7" else ""
+    console.print(
+        f"[bold]Where to look next[/bold]: mahler dev{flag} (the graph at http://127.0.0.1:3000), "
+        f"mahler explain ID{flag}, mahler trades{flag}, mahler recommendations{flag}"
+    )
+
+
+def _write_atomically(path: Path, value: dict[str, Any]) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(value, indent=1, default=_plain) + "\n")
+    os.replace(partial, path)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, Decimal | date | Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form here")

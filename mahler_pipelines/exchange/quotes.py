@@ -1,0 +1,173 @@
+"""What the market shows at the exchange's moment, indexed by symbol and kept until it moves."""
+
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mahler_pipelines.exchange.instruments import exact_price, is_index, option_contract
+from mahler_pipelines.exchange.market import Market, StockQuote
+from mahler_pipelines.exchange.matching import Execution, TopOfBook
+from mahler_pipelines.exchange.orders import LegTerms
+from mahler_pipelines.market.sessions import NEW_YORK
+from mahler_pipelines.options.contracts import SettlementKind, settlement_kind
+from mahler_pipelines.options.structures import Side
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One underlying's quotes at one moment, by symbol ascending.
+
+    `columns` maps each of QUOTE_COLUMNS to an array; all are of equal length.
+    """
+
+    columns: dict[str, NDArray[np.generic]]
+
+    @classmethod
+    def of(cls, quotes: pd.DataFrame) -> "Chain":
+        """Sort a quote table by symbol and take its columns apart."""
+        ordered = quotes.sort_values("symbol", kind="stable")
+        arrays: dict[str, NDArray[np.generic]] = {}
+        for name in ordered.columns:
+            column = ordered[name]
+            if isinstance(column.dtype, pd.DatetimeTZDtype):
+                column = column.dt.tz_localize(None)
+            arrays[name] = column.to_numpy()
+        return cls(arrays)
+
+    @cached_property
+    def symbols(self) -> list[str]:
+        """OCC symbols, ascending."""
+        return [str(symbol) for symbol in self.columns["symbol"].tolist()]
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """Symbol to row."""
+        return {symbol: row for row, symbol in enumerate(self.symbols)}
+
+    def value(self, name: str, row: int) -> float:
+        """Return one number."""
+        return float(self.columns[name][row])
+
+    def quoted_on(self, row: int) -> date | None:
+        """New York date of a quote; None where it carries no time."""
+        stamp = self.columns["quote_time"][row]
+        if np.isnat(stamp):
+            return None
+        return pd.Timestamp(stamp).tz_localize("UTC").astimezone(NEW_YORK).date()
+
+
+@dataclass(slots=True)
+class MarketView:
+    """The market at one moment. Asking again at the same moment costs nothing.
+
+    Displayed size that an order has taken is gone until the quote changes.
+    """
+
+    market: Market
+    moment: datetime
+    _chains: dict[str, Chain] = field(default_factory=dict)
+    _listed: dict[str, frozenset[str]] = field(default_factory=dict)
+    _taken: dict[tuple[str, Side], int] = field(default_factory=dict)
+
+    def move_to(self, moment: datetime) -> None:
+        """Forget what was displayed; the next question is asked at the new moment."""
+        if moment == self.moment:
+            return
+        if moment.astimezone(NEW_YORK).date() != self.moment.astimezone(NEW_YORK).date():
+            self._listed.clear()
+        self.moment = moment
+        self._chains.clear()
+        self._taken.clear()
+
+    def chain(self, underlying: str) -> Chain:
+        """Return quotes of everything listed on an underlying."""
+        if underlying not in self._chains:
+            self._chains[underlying] = Chain.of(self.market.quotes(underlying, self.moment))
+        return self._chains[underlying]
+
+    def stock(self, underlying: str) -> StockQuote | None:
+        """Return the share quote or index level."""
+        return self.market.stock_quote(underlying, self.moment)
+
+    def is_listed(self, symbol: str) -> bool:
+        """Whether the contract, or the share, is listed now and trades on this day."""
+        contract = option_contract(symbol)
+        if contract is None:
+            return symbol in self.market.underlyings and not is_index(symbol)
+        if not self.trades_on(symbol, self.moment.astimezone(NEW_YORK).date()):
+            return False
+        if contract.underlying not in self._listed:
+            table = self.market.listed_contracts(contract.underlying, self.moment)
+            self._listed[contract.underlying] = frozenset(table["symbol"])
+        return symbol in self._listed[contract.underlying]
+
+    @staticmethod
+    def trades_on(symbol: str, day: date) -> bool:
+        """Whether a contract's last trading day is not over: the day before, if it settles open."""
+        contract = option_contract(symbol)
+        if contract is None:
+            return True
+        if settlement_kind(contract.root) is SettlementKind.CASH_ON_OPEN:
+            return day < contract.expiration
+        return day <= contract.expiration
+
+    def book(self, symbol: str) -> TopOfBook | None:
+        """Return the displayed quote less what was taken of it; None for one of another day."""
+        displayed = self._displayed(symbol)
+        if displayed is None:
+            return None
+        return replace(
+            displayed,
+            bid_size=self._left(displayed.bid_size, symbol, Side.SELL),
+            ask_size=self._left(displayed.ask_size, symbol, Side.BUY),
+        )
+
+    def mark(self, symbol: str) -> Decimal | None:
+        """Return the middle of a usable quote, or a share's last price where it has no quote."""
+        displayed = self._displayed(symbol)
+        return None if displayed is None else displayed.mid
+
+    def take(self, legs: tuple[LegTerms, ...], execution: Execution) -> None:
+        """Remove what an execution took from the displayed sizes."""
+        for leg in legs:
+            key = (leg.symbol, leg.side)
+            self._taken[key] = self._taken.get(key, 0) + leg.ratio * execution.units
+
+    def _left(self, size: int | None, symbol: str, side: Side) -> int | None:
+        return None if size is None else max(0, size - self._taken.get((symbol, side), 0))
+
+    def _displayed(self, symbol: str) -> TopOfBook | None:
+        contract = option_contract(symbol)
+        if contract is None:
+            return self._share_book(symbol)
+        chain = self.chain(contract.underlying)
+        row = chain.rows.get(symbol)
+        if row is None or chain.quoted_on(row) != self.moment.astimezone(NEW_YORK).date():
+            return None
+        return TopOfBook(
+            exact_price(chain.value("bid", row)),
+            exact_price(chain.value("ask", row)),
+            _size(chain.value("bid_size", row)),
+            _size(chain.value("ask_size", row)),
+        )
+
+    def _share_book(self, symbol: str) -> TopOfBook | None:
+        quote = self.stock(symbol)
+        if quote is None or is_index(symbol):
+            return None
+        if quote.bid is None or quote.ask is None:
+            # An archive knows shares by one price only; it is the one that both sides get.
+            last = exact_price(quote.last)
+            return TopOfBook(last, last, None, None)
+        return TopOfBook(
+            exact_price(quote.bid), exact_price(quote.ask), quote.bid_size, quote.ask_size
+        )
+
+
+def _size(value: float) -> int | None:
+    return None if np.isnan(value) else int(value)
