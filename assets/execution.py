@@ -74,7 +74,9 @@ def execution_assets(account_id: str) -> list[dg.AssetsDefinition]:
         desk = _execution_desk(context, ledger, broker, market_data, lake, terms)
         outcome = execute(context.partition_key, desk=desk, recheck=GateRecheck(terms))
         if outcome.status is ExecutionStatus.UNKNOWN:
-            context.log.warning(f"{context.partition_key}: outcome unknown; reconciliation asks again")
+            context.log.warning(
+                f"{context.partition_key}: outcome unknown; reconciliation asks again"
+            )
         order = outcome.order
         yield dg.MaterializeResult(
             asset_key=orders,
@@ -176,7 +178,7 @@ def execution_assets(account_id: str) -> list[dg.AssetsDefinition]:
                 "exits": dg.MetadataValue.md(
                     markdown_table(
                         ("trade", "status", "reason", "detail"),
-                        [(e.trade_id, e.status, e.reason, e.detail) for e in report.exits],
+                        [(e.trade_id, e.status, e.exit_reason, e.detail) for e in report.exits],
                     )
                 ),
             },

@@ -40,7 +40,8 @@ def underlying_bars(
         metadata={
             "dagster/row_count": len(bars),
             "underlyings": int(bars["underlying"].nunique()),
-            "without_bars": ", ".join(sorted(set(terms.universe) - set(bars["underlying"]))) or "none",
+            "without_bars": ", ".join(sorted(set(terms.universe) - set(bars["underlying"])))
+            or "none",
         },
     )
 
@@ -102,7 +103,7 @@ def option_chains(
     filled = [chain for chain in chains if len(chain)]
     quotes = conform_quotes(pd.concat(filled, ignore_index=True)) if filled else empty_quotes()
     snapshot = ChainSnapshot(session=session, scan=scan.value, as_of=as_of, quotes=quotes)
-    defects = quote_defects(quotes, as_of=as_of, max_age=terms.screen.max_quote_age)
+    defects = quote_defects(quotes, as_of=as_of, max_age=terms.max_quote_age)
     counts = defects[defects != ""].value_counts()
     usable = float((defects == "").mean()) if len(quotes) else 0.0
     return dg.MaterializeResult(

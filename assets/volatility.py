@@ -61,7 +61,9 @@ def implied_volatilities(
     )
     valued["quote_defect"] = quote_defects(quotes, as_of=as_of, max_age=terms.max_quote_age)
     usable = valued["quote_defect"] == ""
-    solved = float(np.isfinite(valued.loc[usable, "implied_volatility"]).mean()) if usable.any() else 0.0
+    solved = (
+        float(np.isfinite(valued.loc[usable, "implied_volatility"]).mean()) if usable.any() else 0.0
+    )
     return dg.MaterializeResult(
         value=valued,
         metadata={
@@ -101,8 +103,12 @@ def iv_history(
     """
     session, _ = scan_partition(context.partition_key)
     calendar = TradingCalendar()
-    wanted = calendar.sessions(calendar.offset(session, -terms.rank_lookback), calendar.previous(session))
-    known = latest_history(lake, "iv_history", sessions=wanted[-10:], scans=[scan.value for scan in Scan])
+    wanted = calendar.sessions(
+        calendar.offset(session, -terms.rank_lookback), calendar.previous(session)
+    )
+    known = latest_history(
+        lake, "iv_history", sessions=wanted[-10:], scans=[scan.value for scan in Scan]
+    )
     past = fill_history(
         known,
         market_data,

@@ -5,36 +5,48 @@ approval does not pay for importing the graph.
 """
 
 import json
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mahler_pipelines.adapters.alpaca import AlpacaBroker, AlpacaMarketData
-from mahler_pipelines.decisions.proposing import ApprovalTerms
-from mahler_pipelines.decisions.rules_analyst import RulesAnalyst
+from mahler_pipelines.decisions.terms import ApprovalTerms
 from mahler_pipelines.decisions.thesis import Analyst
-from mahler_pipelines.errors import BadInput, BrokerUnavailable
+from mahler_pipelines.errors import BadInput, BrokerUnavailable, MissingData
+from mahler_pipelines.execution.broker import Broker
 from mahler_pipelines.execution.desk_terms import DeskTerms
+from mahler_pipelines.market.data import MarketData
+from mahler_pipelines.market.lake import Lake
+from mahler_pipelines.review.ledger import LedgerBook
 from mahler_pipelines.risk.exit_terms import ExitAction, ExitTerms
 from mahler_pipelines.risk.limits import RiskLimits
 from mahler_pipelines.settings import Mode, Settings
 from mahler_pipelines.storage.books import BookPaths
-from mahler_pipelines.storage.lake import ParquetLake
-from mahler_pipelines.storage.ledger import SqlLedgerBook
 from mahler_pipelines.strategies.limits import ScreenLimits
 
+if TYPE_CHECKING:
+    from mahler_pipelines.adapters.alpaca import AlpacaConnection
+    from mahler_pipelines.exchange.process import LocalExchange
+    from mahler_pipelines.storage.ingest_report import IngestReport
+
 LOCAL_KEY, LOCAL_SECRET = "local-main", "local-secret"
-RANK_STAND_INS = {"SPX": "VIX", "SPY": "VIX", "NDX": "VXN", "QQQ": "VXN", "RUT": "RVX"}
+INDEX_TICK = Decimal("0.05")
+KEPT_BY_A_FRESH_START = ("archive",)
+
+Progress = Callable[[Path, int, int], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MarketSource:
     """Which market stands behind a local desk: `sim:SEED` or `archive:PATH[,PATH…]`."""
 
     kind: str
     seed: int = 0
-    archive: tuple[Path, ...] = ()
+    given: tuple[Path, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> "MarketSource":
@@ -43,20 +55,250 @@ class MarketSource:
         if kind == "sim" and rest.isdigit():
             return cls("sim", seed=int(rest))
         if kind == "archive" and rest:
-            return cls("archive", archive=tuple(Path(part).expanduser() for part in rest.split(",")))
+            return cls("archive", given=tuple(Path(p).expanduser() for p in rest.split(",")))
         raise BadInput("market", text, "neither sim:SEED nor archive:PATH")
 
     @cached_property
-    def paths(self) -> tuple[Path, ...]:
-        """The archive's files with their companions (bars, indices, rates)."""
-        from mahler_pipelines.storage.ingest import with_companions
+    def files(self) -> tuple[Path, ...]:
+        """The archive's files; bars, indices and rates that lie beside a chain file come along."""
+        from mahler_pipelines.storage.ingest import companion_files
 
-        return with_companions(self.archive)
+        found = dict.fromkeys(self.given)
+        for path in self.given:
+            if path.is_file():
+                found.update(dict.fromkeys(companion_files(path)))
+        return tuple(found)
 
+    @cached_property
     def book(self) -> str:
         """The name of the book that belongs to this market."""
         if self.kind == "sim":
             return f"sim-{self.seed}"
         from mahler_pipelines.storage.ingest import archive_identity
 
-        return f"archive-{archive_identity(self.archive)}"
+        return archive_identity(self.files)
+
+
+@dataclass
+class ComposedDesk:
+    """One book's ports, each made when it is first asked for."""
+
+    settings: Settings
+    paths: BookPaths
+    source: MarketSource | None
+    _universe: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def terms(self) -> DeskTerms:
+        """Every limit, in the words of the rooms."""
+        return desk_terms(self.settings, universe=self.universe)
+
+    @cached_property
+    def universe(self) -> tuple[str, ...]:
+        """The underlyings of the settings, else what the market behind the desk lists."""
+        if self.settings.universe:
+            return tuple(self.settings.universe)
+        if self.source is None:
+            raise BadInput("universe", (), "is needed outside local mode")
+        if self.source.kind == "sim":
+            from mahler_pipelines.exchange.simulated import SimulatedMarket
+
+            return SimulatedMarket(self.source.seed).underlyings
+        ingested = self.reference_lake.read_reference("ingested_files")
+        names = {n for row in ingested.get("underlyings", ()) for n in str(row).split(",") if n}
+        return tuple(sorted(names))
+
+    @cached_property
+    def lake(self) -> Lake:
+        """What this desk saw and computed."""
+        from mahler_pipelines.storage.lake import ParquetLake
+
+        return ParquetLake(self.settings.lake_url or self.paths.lake)
+
+    @cached_property
+    def reference_lake(self) -> Lake:
+        """Ingested quotes, bars, volatility indices and rates: the archive, where there is one."""
+        from mahler_pipelines.storage.lake import ParquetLake
+
+        archive = self.paths.root / "archive"
+        return ParquetLake(archive) if self._has_archive else self.lake
+
+    @property
+    def _has_archive(self) -> bool:
+        return self.source is not None and self.source.kind == "archive"
+
+    @cached_property
+    def ledger(self) -> LedgerBook:
+        """What was decided and done."""
+        from mahler_pipelines.storage.ledger import SqlLedgerBook
+
+        self.paths.create()
+        return SqlLedgerBook(self.settings.database_url or self.paths.ledger_url)
+
+    @cached_property
+    def broker(self) -> Broker:
+        """Alpaca, or the local exchange over the same wire."""
+        from mahler_pipelines.adapters.alpaca import AlpacaBroker
+
+        return AlpacaBroker(self._connection)
+
+    @cached_property
+    def market_data(self) -> MarketData:
+        """Alpaca's market data, or the local exchange's over the same wire."""
+        from mahler_pipelines.adapters.alpaca import AlpacaMarketData
+
+        return AlpacaMarketData(self._connection)
+
+    @cached_property
+    def analyst(self) -> Analyst:
+        """The rules, or Claude where there is a key and the settings want it."""
+        chosen, key = self.settings.analyst, self.settings.anthropic_api_key
+        wants_claude = chosen.name == "claude" or (chosen.name == "auto" and key is not None)
+        if not wants_claude:
+            from mahler_pipelines.decisions.rules_analyst import RulesAnalyst
+
+            return RulesAnalyst()
+        if key is None:
+            raise BadInput("analyst.name", "claude", "needs ANTHROPIC_API_KEY")
+        from mahler_pipelines.adapters.anthropic import ClaudeAnalyst
+
+        return ClaudeAnalyst(
+            api_key=key,
+            model=chosen.model,
+            base_url=chosen.base_url,
+            timeout_seconds=chosen.timeout_seconds,
+            max_tokens=chosen.max_tokens,
+        )
+
+    @cached_property
+    def _connection(self) -> "AlpacaConnection":
+        from mahler_pipelines.adapters.alpaca import AlpacaConnection
+
+        if self.settings.mode is Mode.LOCAL:
+            url = self.exchange_url()
+            return AlpacaConnection(LOCAL_KEY, LOCAL_SECRET, trading_url=url, data_url=url)
+        key, secret = self.settings.alpaca_api_key, self.settings.alpaca_secret_key
+        if key is None or secret is None:
+            raise BadInput(
+                "mode",
+                self.settings.mode.value,
+                "needs ALPACA_API_KEY and ALPACA_SECRET_KEY",
+            )
+        return AlpacaConnection(
+            key.get_secret_value(),
+            secret.get_secret_value(),
+            paper=self.settings.mode is Mode.PAPER,
+        )
+
+    def exchange_url(self) -> str:
+        """Where this book's local exchange answers; raise `BrokerUnavailable` when it is down."""
+        written = self.paths.exchange / "exchange.json"
+        try:
+            return f"http://127.0.0.1:{int(json.loads(written.read_text())['port'])}"
+        except (OSError, ValueError, KeyError):
+            raise BrokerUnavailable(
+                f"no local exchange runs for {self.paths.book}: start `mahler dev`"
+            ) from None
+
+    def archive_sessions(self) -> frozenset[date]:
+        """Sessions the archive has quotes of; empty for a simulated market."""
+        if not self._has_archive:
+            return frozenset()
+        folder = self.paths.root / "archive" / "archive_quotes"
+        return frozenset(
+            date.fromisoformat(part.name.removeprefix("session="))
+            for part in folder.glob("session=*")
+        )
+
+    def ingest(self, progress: Progress | None = None) -> "IngestReport":
+        """Bring the archive's files into the book; a file that is there already is not read."""
+        from mahler_pipelines.storage.ingest import ingest
+
+        if self.source is None or self.source.kind != "archive":
+            raise BadInput("market", str(self.settings.market), "is no archive")
+        return ingest(self.source.files, self.reference_lake, progress=progress)
+
+    def start_afresh(self) -> None:
+        """Remove what an earlier run of this local book left; ingested archives stay."""
+        if self.settings.mode is not Mode.LOCAL:
+            raise BadInput("mode", self.settings.mode.value, "only a local book is replaced")
+        if self.settings.database_url:
+            raise BadInput(
+                "database_url",
+                "set",
+                "a run replaces its book, and a shared database is not emptied: unset it for runs",
+            )
+        if self.paths.root.exists():
+            for child in self.paths.root.iterdir():
+                if child.name not in KEPT_BY_A_FRESH_START:
+                    shutil.rmtree(child) if child.is_dir() else child.unlink()
+        self.paths.create()
+
+
+def compose(settings: Settings) -> ComposedDesk:
+    """Return the desk of these settings; nothing is opened or connected yet."""
+    home = Path(settings.home).expanduser().resolve()
+    if settings.mode is Mode.LOCAL:
+        source = MarketSource.parse(str(settings.market))
+        return ComposedDesk(settings, BookPaths(home, source.book), source)
+    return ComposedDesk(
+        settings, BookPaths(home, f"{settings.mode.value}-{settings.account}"), None
+    )
+
+
+def desk_terms(settings: Settings, *, universe: tuple[str, ...]) -> DeskTerms:
+    """Translate settings into the rooms' own limits."""
+    screen = settings.screen.model_dump()
+    strategies = tuple(screen.pop("strategies"))
+    lookback, minimum = screen.pop("iv_lookback_sessions"), screen.pop("iv_history_minimum")
+    return DeskTerms(
+        account_id=settings.account,
+        universe=universe,
+        strategies=strategies,
+        screen=ScreenLimits(**screen),
+        risk=RiskLimits(**settings.risk.model_dump()),
+        approval=ApprovalTerms(
+            expires_after=timedelta(minutes=settings.approval.expires_after_minutes),
+            underlying_drift=settings.approval.underlying_drift,
+            floor_tolerance=settings.approval.floor_tolerance,
+        ),
+        exits=ExitTerms(
+            profit_target=settings.exits.profit_target,
+            stop_loss=settings.exits.stop_loss,
+            time_exit_dte=settings.exits.time_exit_dte,
+            action=ExitAction(settings.exits.action),
+        ),
+        risk_free_rate=settings.rates.risk_free,
+        rank_lookback=lookback,
+        rank_minimum=minimum,
+        rank_stand_ins=dict(settings.rank_stand_ins),
+        recommendations_per_scan=settings.approval.recommendations_per_scan,
+        fee_per_contract=settings.exchange.fee_per_contract,
+        dry_run=settings.dry_run,
+    )
+
+
+def local_exchange(
+    desk: ComposedDesk, *, begin: datetime, port: int = 0, state: Path | None = None
+) -> "LocalExchange":
+    """Return the exchange behind this desk, a child process to be entered with `with`.
+
+    `begin` counts only for a clock that never stood anywhere: a known one goes on where it was
+    left. Raises `BadInput` outside local mode, `MissingData` when the archive is not ingested.
+    """
+    from mahler_pipelines.exchange.process import LocalExchange
+
+    if desk.source is None:
+        raise BadInput("mode", desk.settings.mode.value, "the local exchange is for local mode")
+    if desk.source.kind == "archive" and not desk.archive_sessions():
+        raise MissingData(f"{desk.paths.book} holds no quotes: ingest {desk.settings.market} first")
+    desk.paths.create()
+    archive = f"archive:{desk.paths.root / 'archive'}"
+    return LocalExchange(
+        f"sim:{desk.source.seed}" if desk.source.kind == "sim" else archive,
+        state or desk.paths.exchange,
+        name=desk.paths.book,
+        port=port,
+        starting_equity=desk.settings.exchange.equity,
+        start_at=begin,
+    )

@@ -1,24 +1,24 @@
 """Every error Mahler raises on purpose. This module imports nothing.
 
-    MahlerError
-    ├── BadInput                 a value that cannot be used; carries parameter, value and reason
-    │   ├── MalformedSymbol      not an OCC option symbol
-    │   ├── UnknownSession       the exchange was closed, or the date is outside the calendar
-    │   ├── UnreadableFile       a file that is missing, truncated or of no known layout
-    │   └── SettingsError        an unknown or ill-typed setting
-    ├── MissingData              a partition, table or snapshot that is not there
-    ├── CorruptData              stored data that contradicts itself
-    ├── LakeError                the lake could not store or fetch a file (disk full, no permission)
-    ├── LedgerError
-    │   ├── LedgerBusy           the database stayed locked
-    │   ├── LeaseHeld            another process works at the broker
-    │   └── IllegalTransition    a guarded update found another state
-    ├── BrokerError
-    │   ├── BrokerRefused        a definitive answer: the order does not exist
-    │   ├── BrokerOutcomeUnknown the request may or may not have been taken
-    │   └── BrokerUnavailable    a read that could not be answered
-    ├── AnalystError             the analyst gave no usable thesis; keeps the raw message
-    └── LiveTradingRefused       live mode without its phrase or its gate
+MahlerError
+├── BadInput                 a value that cannot be used; carries parameter, value and reason
+│   ├── MalformedSymbol      not an OCC option symbol
+│   ├── UnknownSession       the exchange was closed, or the date is outside the calendar
+│   ├── UnreadableFile       a file that is missing, truncated or of no known layout
+│   └── SettingsError        an unknown or ill-typed setting
+├── MissingData              a partition, table or snapshot that is not there
+├── CorruptData              stored data that contradicts itself
+├── LakeError                the lake could not store or fetch a file (disk full, no permission)
+├── LedgerError
+│   ├── LedgerBusy           the database stayed locked
+│   ├── LeaseHeld            another process works at the broker
+│   └── IllegalTransition    a guarded update found another state
+├── BrokerError
+│   ├── BrokerRefused        a definitive answer: the order does not exist
+│   ├── BrokerOutcomeUnknown the request may or may not have been taken
+│   └── BrokerUnavailable    a read that could not be answered
+├── AnalystError             the analyst gave no usable thesis; keeps the raw message
+└── LiveTradingRefused       live mode without its phrase or its gate
 """
 
 

@@ -23,7 +23,9 @@ def common(
         list[str] | None,
         typer.Option("--set", help="Override a setting: --set screen.dte_min=20. Repeatable."),
     ] = None,
-    home: Annotated[Path | None, typer.Option(help="Where books are kept (default .mahler).")] = None,
+    home: Annotated[
+        Path | None, typer.Option(help="Where books are kept (default .mahler).")
+    ] = None,
 ) -> None:
     """Read overrides that stand above every other layer of settings."""
     remember_overrides(set_ or [], home)

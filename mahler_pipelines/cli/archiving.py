@@ -1,14 +1,17 @@
 """`mahler ingest`: chain archives into the lake of their book."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mahler_pipelines.cli.context import load_settings
+from mahler_pipelines.cli.context import load_desk
 from mahler_pipelines.cli.terminal import console, progress_bar, show_json, show_table
-from mahler_pipelines.composition import MarketSource, open_archive
+from mahler_pipelines.composition import ComposedDesk
 from mahler_pipelines.errors import UnreadableFile
+
+if TYPE_CHECKING:
+    from mahler_pipelines.storage.ingest_report import FileReport, IngestReport
 
 
 def ingest(
@@ -19,18 +22,58 @@ def ingest(
 
     Bad rows go to a quarantine table with a reason; ingesting twice changes nothing.
     """
-    source = MarketSource("archive", archive=tuple(paths))
-    with progress_bar() as bar:
-        archive = open_archive(load_settings(), source, bar)
-    report = archive.report
+    market = f"archive:{','.join(map(str, paths))}"
+    desk = load_desk(market=market)
+    report = desk.ingest() if json_ else ingest_archive(desk)
     if json_:
-        show_json({"book": archive.book, **report.as_dict()})
-    else:
-        show_table(
-            f"Ingested into {archive.book}",
-            ["file", "kind", "rows", "kept", "quarantined", "reasons and defects"],
-            report.rows(),
+        show_json(
+            {
+                "book": desk.paths.book,
+                "files": [file.as_record() for file in report.files],
+                "unreadable": [str(error) for error in report.unreadable],
+            }
         )
-        console.print(f"mahler run --market archive:{','.join(map(str, paths))} runs on it")
+    else:
+        console.print(f"run it: mahler run --market {market}")
     if report.unreadable:
-        raise UnreadableFile("paths", report.unreadable, "not ingested; the others were")
+        names = ", ".join(str(error.value) for error in report.unreadable)
+        raise UnreadableFile("paths", names, "not ingested (the other files were)")
+
+
+def ingest_archive(desk: ComposedDesk) -> "IngestReport":
+    """Ingest with a progress bar and a table of what became of every row."""
+    with progress_bar() as bar:
+        task = bar.add_task("ingesting", total=None)
+
+        def step(path: Path, number: int, total: int) -> None:
+            bar.update(
+                task, description=f"ingesting {path.name}", completed=number - 1, total=total
+            )
+
+        report = desk.ingest(step)
+        bar.update(task, description="ingested", completed=len(report.files))
+    show_table(
+        f"Archive {desk.paths.book}",
+        ["file", "kind", "rows", "kept", "sessions", "quarantined", "kept with defects"],
+        [_row(file) for file in report.files],
+    )
+    for error in report.unreadable:
+        console.print(f"[red]not ingested[/red]: {error}")
+    return report
+
+
+def _row(file: "FileReport") -> list[object]:
+    return [
+        file.name,
+        file.layout,
+        f"{file.rows:,}",
+        "was there" if file.already_ingested else f"{file.kept:,}",
+        file.sessions,
+        _counts(file.quarantined),
+        _counts(file.defects),
+    ]
+
+
+def _counts(counts: object) -> str:
+    pairs = dict(counts) if isinstance(counts, dict) else {}
+    return ", ".join(f"{code} {count:,}" for code, count in pairs.items()) or "none"

@@ -41,7 +41,5 @@ def execution_run_requests(
     with dg.build_sensor_context(instance=instance, definitions=definitions) as context:
         tick = sensor.evaluate_tick(context)
     for request in tick.dynamic_partitions_requests or []:
-        instance.add_dynamic_partitions(
-            request.partitions_def_name, list(request.partition_keys)
-        )
+        instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
     return list(tick.run_requests or [])

@@ -32,7 +32,9 @@ def explain_subject(desk: ComposedDesk, identifier: str) -> dict[str, Any]:
             ],
             "model_calls": list(book.model_calls(candidate_id=_candidate(stored.recommendation))),
             "history": [
-                asdict(event) for subject in subjects for event in book.audit_events(subject=subject)
+                asdict(event)
+                for subject in subjects
+                for event in book.audit_events(subject=subject)
             ],
         }
 
@@ -54,7 +56,9 @@ def _order(book: Ledger, order: OrderRecord) -> dict[str, Any]:
     return {**asdict(order), "fills": [asdict(fill) for fill in fills]}
 
 
-def _quotes(desk: ComposedDesk, snapshot_hash: str, symbols: tuple[str, ...]) -> list[dict[str, Any]]:
+def _quotes(
+    desk: ComposedDesk, snapshot_hash: str, symbols: tuple[str, ...]
+) -> list[dict[str, Any]]:
     """The quotes that were shown, from the immutable snapshot, verified by its hash."""
     snapshot = desk.lake.snapshot(content_hash=snapshot_hash)
     rows = snapshot.quotes[snapshot.quotes["symbol"].isin(symbols)]

@@ -34,7 +34,19 @@ def recommendations(
         return
     show_table(
         f"Recommendations of {desk.paths.book}",
-        ["id", "scan", "structure", "x", "credit", "floor", "max loss $", "PoP", "DTE", "status", ""],
+        [
+            "id",
+            "scan",
+            "structure",
+            "x",
+            "credit",
+            "floor",
+            "max loss $",
+            "PoP",
+            "DTE",
+            "status",
+            "",
+        ],
         [
             [
                 shown.id,
@@ -164,9 +176,7 @@ def doctor(market: Market = None, json_: AsJson = False) -> None:
     if json_:
         show_json([asdict(finding) for finding in findings])
     else:
-        show_table(
-            "Doctor", ["check", "result", "detail"], [_finding(found) for found in findings]
-        )
+        show_table("Doctor", ["check", "result", "detail"], [_finding(found) for found in findings])
     if not all(finding.passed for finding in findings):
         raise MahlerError("something is wrong: see the table above")
 

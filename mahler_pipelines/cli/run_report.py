@@ -13,7 +13,9 @@ from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.review.performance import DailyPerformance
 
 
-def build_report(desk: ComposedDesk, sessions: Sequence[date], scans: Sequence[Scan]) -> dict[str, Any]:
+def build_report(
+    desk: ComposedDesk, sessions: Sequence[date], scans: Sequence[Scan]
+) -> dict[str, Any]:
     """Collect recommendations, scans, trades and daily performance of a book."""
     with desk.ledger.reading(desk.terms.account_id) as book:
         recommendations = book.recommendations()

@@ -11,10 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
+from mahler_pipelines.cli.archiving import ingest_archive
 from mahler_pipelines.cli.context import load_settings
 from mahler_pipelines.cli.session_runner import ApprovalPolicy, RunPlan, SessionRunner
 from mahler_pipelines.cli.terminal import console, progress_bar
-from mahler_pipelines.composition import ComposedDesk, MarketSource, compose, start_exchange
+from mahler_pipelines.composition import ComposedDesk, MarketSource, compose, local_exchange
 from mahler_pipelines.decisions.recommendation import Recommendation
 from mahler_pipelines.errors import BadInput, MahlerError, UnknownSession
 from mahler_pipelines.market.chains import Scan
@@ -57,8 +58,9 @@ def run(
         raise BadInput("mode", settings.mode.value, "mahler run plays sessions in local mode only")
     source = MarketSource.parse(str(settings.market))
     desk = compose(settings)
-    with progress_bar() as bar:
-        desk.start_afresh(bar)
+    desk.start_afresh()
+    if source.kind == "archive":
+        ingest_archive(desk)
     plan = RunPlan(
         sessions=_sessions(sessions, desk, source),
         scans=_scans(scans, source),
@@ -80,7 +82,7 @@ def _play(desk: ComposedDesk, settings: Settings, plan: RunPlan) -> int:
     total = sum(len(plan.moments(session, calendar)) for session in plan.sessions)
     with (
         _quiet_dagster(),
-        start_exchange(settings, begin=calendar.open(plan.sessions[0])) as exchange,
+        local_exchange(desk, begin=calendar.open(plan.sessions[0])) as exchange,
         open_instance(desk.paths.dagster) as instance,
         progress_bar() as bar,
     ):

@@ -15,7 +15,7 @@ import typer
 
 from mahler_pipelines.cli.context import load_desk, load_settings
 from mahler_pipelines.cli.terminal import console
-from mahler_pipelines.composition import compose, exchange_arguments, start_exchange
+from mahler_pipelines.composition import ComposedDesk, compose, local_exchange
 from mahler_pipelines.errors import BadInput, MahlerError
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.sessions import TradingCalendar
@@ -50,12 +50,16 @@ def dev(
         "dagster-daemon": ["run", "-w", str(workspace)],
     }
     begin = TradingCalendar().open(_first_session(desk))
-    with start_exchange(settings, begin=begin, rate=rate) as exchange:
+    with local_exchange(desk, begin=begin) as exchange:
         with _children(commands, environment) as children:
             console.print(f"[bold]{desk.paths.book}[/bold] is open")
             console.print(f"  graph      http://127.0.0.1:{port}")
-            console.print(f"  exchange   {exchange.url}  (clock {exchange.status()['clock']['now']})")
-            console.print("  next scan  mahler advance    then: mahler recommendations, mahler approve ID")
+            console.print(
+                f"  exchange   {exchange.url}  (clock {_stands_at(exchange)})"
+            )
+            console.print(
+                "  next scan  mahler advance    then: mahler recommendations, mahler approve ID"
+            )
             console.print("  stop       Ctrl-C")
             _wait(children)
 
@@ -64,16 +68,20 @@ def exchange(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 picks a free one.")] = 0,
     market: Market = None,
     state: Annotated[Path | None, typer.Option(help="Folder of the exchange's own state.")] = None,
-    start: Annotated[str | None, typer.Option(help="ISO moment to begin at, on a new state.")] = None,
+    start: Annotated[
+        str | None, typer.Option(help="ISO moment to begin at, on a new state.")
+    ] = None,
     rate: Annotated[float, typer.Option(help="Market seconds per real second.")] = 0.0,
 ) -> None:
     """Serve the local exchange alone, for any program that speaks Alpaca's wire."""
-    desk = compose(load_settings(market=market))
+    desk = load_desk(market=market)
     begin = datetime.fromisoformat(start) if start else TradingCalendar().open(_first_session(desk))
     if begin.tzinfo is None:
         raise BadInput("start", start, "needs a UTC offset")
-    arguments = exchange_arguments(desk, begin=begin, rate=rate, port=port, state=state)
-    os.execv(sys.executable, [sys.executable, "-m", "mahler_pipelines.exchange", *arguments])
+    with local_exchange(desk, begin=begin, port=port, state=state) as served:
+        served.set_rate(rate)
+        console.print(f"{desk.paths.book} at {served.url}, clock {_stands_at(served)}; Ctrl-C stops it")
+        _wait({})
 
 
 def advance(
@@ -115,9 +123,7 @@ def _coming(to: str, now: datetime, calendar: TradingCalendar) -> Iterator[datet
         elif to == "eod":
             yield calendar.eod_time(session)
         else:
-            found = (
-                calendar.scan_time(session, scan) for scan in Scan if scan is not Scan.CLOSE
-            )
+            found = (calendar.scan_time(session, scan) for scan in Scan if scan is not Scan.CLOSE)
             yield from (at for at in found if at is not None)
         session = calendar.next(session)
 

@@ -53,4 +53,7 @@ def _cell(value: object) -> str:
 
 
 def _numeric(text: str) -> bool:
-    return text == "-" or text.replace(",", "").replace("%", "").lstrip("+-$").replace(".", "", 1).isdigit()
+    return (
+        text == "-"
+        or text.replace(",", "").replace("%", "").lstrip("+-$").replace(".", "", 1).isdigit()
+    )

@@ -81,13 +81,9 @@ def _credit_left_band(
         return _lapse(recommendation, LapseCode.QUOTE_NOT_USABLE, None, "natural credit")
     floor, ceiling = recommendation.floor_credit, credit_ceiling(recommendation, terms)
     if credit < floor:
-        return _lapse(
-            recommendation, LapseCode.CREDIT_BELOW_FLOOR, float(credit), float(floor)
-        )
+        return _lapse(recommendation, LapseCode.CREDIT_BELOW_FLOOR, float(credit), float(floor))
     if credit > ceiling:
-        return _lapse(
-            recommendation, LapseCode.CREDIT_ABOVE_BAND, float(credit), float(ceiling)
-        )
+        return _lapse(recommendation, LapseCode.CREDIT_ABOVE_BAND, float(credit), float(ceiling))
     return None
 
 

@@ -30,7 +30,7 @@ def facts_of(
     percentages. `context` adds what is known of the underlying (its regime). `rivals` are the
     candidates that were ranked beside it.
     """
-    facts = {**_terms(candidate), **_odds(candidate), **_market(candidate)}
+    facts: dict[str, Any] = {**_terms(candidate), **_odds(candidate), **_market(candidate)}
     facts.update({name: _plain(value) for name, value in (context or {}).items()})
     facts["rivals"] = [_rival(rival) for rival in rivals]
     return facts

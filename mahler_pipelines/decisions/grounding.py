@@ -37,9 +37,13 @@ class Grounding:
     def refusal(self) -> Refusal | None:
         """The refusal that follows, if any."""
         if self.numbers:
-            return Refusal(GroundingCode.UNGROUNDED, ", ".join(self.numbers), "numbers of the facts")
+            return Refusal(
+                GroundingCode.UNGROUNDED, ", ".join(self.numbers), "numbers of the facts"
+            )
         if self.rules:
-            return Refusal(GroundingCode.UNKNOWN_RULE, ", ".join(self.rules), "rules of the playbook")
+            return Refusal(
+                GroundingCode.UNKNOWN_RULE, ", ".join(self.rules), "rules of the playbook"
+            )
         return None
 
 
@@ -79,7 +83,8 @@ def _is_given(written: str, given: set[float], *, scaled: bool) -> bool:
     value, half = float(plain), 0.5 * 10.0**-decimals
     allowed = half + _TOLERANCE * max(1.0, value)
     return any(
-        abs(fact - value) <= allowed or (scaled and fact <= 1 and abs(fact * 100 - value) <= allowed)
+        abs(fact - value) <= allowed
+        or (scaled and fact <= 1 and abs(fact * 100 - value) <= allowed)
         for fact in given
     )
 

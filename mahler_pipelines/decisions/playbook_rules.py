@@ -10,7 +10,7 @@ from mahler_pipelines.decisions.thesis import AnalystQuestion
 
 _LESSON = re.compile(r"\[(\w+):")
 
-SHORT_CUSHION_SIGMA = 1.0
+SHORT_CUSHION_SIGMA = 0.70
 WIDE_QUOTE_PERCENT = 5.0
 THIN_CREDIT_PERCENT = 25.0
 
@@ -62,8 +62,8 @@ def _more_distance(facts: Facts) -> _Verdict | None:
     if cushion is None:
         return None
     if cushion < SHORT_CUSHION_SIGMA:
-        return RuleVerdict.BROKEN, f"the cushion of {cushion:.2f} σ is the short one it warns of"
-    return RuleVerdict.KEPT, f"the cushion is {cushion:.2f} σ"
+        return RuleVerdict.BROKEN, f"a cushion of {cushion:.2f} standard deviations is short"
+    return RuleVerdict.KEPT, f"the cushion is {cushion:.2f} standard deviations"
 
 
 def _tight_quotes(facts: Facts) -> _Verdict | None:

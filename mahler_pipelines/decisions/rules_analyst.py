@@ -71,7 +71,7 @@ class RulesAnalyst:
 
 def confidence_of(facts: Facts, rules: Sequence[JudgedRule]) -> float:
     """Return the confidence by the module's formula, to two decimals."""
-    parts = [
+    parts: list[tuple[float, float]] = [
         (0.45, facts["probability_of_profit_percent"] / 100),
         (0.20, facts["score"]),
         (0.20, min(facts["cushion_sigma"], 1.0)),
@@ -90,14 +90,14 @@ def confidence_of(facts: Facts, rules: Sequence[JudgedRule]) -> float:
 def _trade(facts: Facts) -> str:
     side = "below" if facts["short_strike"] < facts["underlying_price"] else "above"
     words = facts["strategy"].replace("_", " ")
+    odds = f"{facts['probability_of_profit_percent']:.0f} % chance of profit"
     return (
         f"The {facts['underlying']} {words} {facts['short_strike']:g}/{facts['long_strike']:g} "
-        f"takes in {facts['credit_mid']:.2f} a share, {facts['credit_to_width_percent']:.1f} % of "
-        f"its width, with {facts['dte']} days to expiry; the short strike lies "
-        f"{facts['cushion_percent']:.1f} % ({facts['cushion_sigma']:.2f} σ) {side} the underlying "
-        f"at {facts['underlying_price']:.2f}, a {facts['probability_of_profit_percent']:.0f} % "
-        f"chance of profit, while time decay earns {facts['net_theta_per_day']:.3f} a share each "
-        "day."
+        f"takes in {facts['credit_mid']:g} a share at mid, {facts['credit_to_width_percent']:.1f} "
+        f"% of its width, with {facts['dte']} days to expiry; the short strike lies "
+        f"{facts['cushion_percent']:.1f} % or {facts['cushion_sigma']:.2f} standard deviations "
+        f"{side} the underlying at {facts['underlying_price']:.2f}, a {odds}, while time decay "
+        f"earns {facts['net_theta_per_day']:.3f} a share each day."
     )
 
 
@@ -137,11 +137,11 @@ def _risks(facts: Facts, rules: Sequence[JudgedRule]) -> list[str]:
     risks.append(
         f"A move of {facts['cushion_percent']:.1f} % reaches the short strike; beyond the long "
         f"strike {facts['max_loss_per_share']:.2f} a share is lost against a credit of "
-        f"{facts['credit_mid']:.2f}."
+        f"{facts['credit_mid']:g}."
     )
     if facts.get("regime") == "stressed":
         risks.append("The volatility regime is stressed: moves beyond the model are likelier.")
-    widest = max((facts.get(f"{role}_spread_percent") or 0.0 for role in ("short", "long")))
+    widest = max(facts.get(f"{role}_spread_percent") or 0.0 for role in ("short", "long"))
     if widest:
         risks.append(f"The wider leg is quoted {widest:.1f} % wide, which the exit pays again.")
     if facts.get("iv_rank") is None:

@@ -13,13 +13,12 @@ class ApprovalTerms:
 
     `underlying_drift` is the largest move of the underlying, as a fraction of the price shown.
     `floor_tolerance` is how far below the natural credit the floor lies, and how far above the
-    target the natural credit may rise, both as fractions. `tick` is the price increment.
+    target the natural credit may rise, both as fractions.
     """
 
     expires_after: timedelta = timedelta(minutes=30)
     underlying_drift: Decimal = Decimal("0.01")
     floor_tolerance: Decimal = Decimal("0.05")
-    tick: Decimal = Decimal("0.01")
 
     def __post_init__(self) -> None:
         if self.expires_after <= timedelta(0):
@@ -28,5 +27,3 @@ class ApprovalTerms:
             raise BadInput("underlying_drift", self.underlying_drift, "is negative")
         if not 0 <= self.floor_tolerance < 1:
             raise BadInput("floor_tolerance", self.floor_tolerance, "not in [0, 1)")
-        if self.tick <= 0 or self.tick % Decimal("0.01") != 0:
-            raise BadInput("tick", self.tick, "not a positive number of cents")

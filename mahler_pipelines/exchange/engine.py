@@ -149,12 +149,10 @@ class Exchange:
     def unsettled(self) -> tuple[Position, ...]:
         """Return expired holdings whose settlement value is not known."""
         today = self.now.astimezone(NEW_YORK).date()
-        over = self.now >= self.timeline.next_close(self.now) or not self.timeline.is_open(self.now)
-        expired = _expired(self.store.positions(), today)
         return tuple(
             position
-            for position, expiration in expired
-            if expiration < today or (over and self._has_closed(today))
+            for position, expiration in _expired(self.store.positions(), today)
+            if expiration < today or self._has_closed(today)
         )
 
     def status(self) -> dict[str, Any]:
@@ -225,6 +223,7 @@ class Exchange:
                     self._close_session()
                 else:
                     self.trading.attempt_all()
+                if kind is None:
                     self._refresh_marks()
         except BaseException:
             self.view.move_to(self.clock.now)

@@ -79,7 +79,9 @@ class Market(Protocol):
         """Contracts listed then: symbol, root, expiration, right, strike, open_interest, close."""
         ...
 
-    def expired_contracts(self, underlying: str, expires_from: date, expires_to: date) -> pd.DataFrame:
+    def expired_contracts(
+        self, underlying: str, expires_from: date, expires_to: date
+    ) -> pd.DataFrame:
         """Contracts that expired in the range, same columns (open_interest, close may be NaN)."""
         ...
 
@@ -91,6 +93,8 @@ class Market(Protocol):
         """What contracts of this root and expiration settle on; None where nothing is known."""
         ...
 
-    def dividends(self, underlying: str, start: date, end: date) -> tuple[tuple[date, Decimal], ...]:
+    def dividends(
+        self, underlying: str, start: date, end: date
+    ) -> tuple[tuple[date, Decimal], ...]:
         """Cash dividends by ex-date in [start, end]."""
         ...

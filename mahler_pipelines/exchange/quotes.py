@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,13 +26,13 @@ class Chain:
     `columns` maps each of QUOTE_COLUMNS to an array; all are of equal length.
     """
 
-    columns: dict[str, NDArray[np.generic]]
+    columns: dict[str, NDArray[Any]]
 
     @classmethod
     def of(cls, quotes: pd.DataFrame) -> "Chain":
         """Sort a quote table by symbol and take its columns apart."""
         ordered = quotes.sort_values("symbol", kind="stable")
-        arrays: dict[str, NDArray[np.generic]] = {}
+        arrays: dict[str, NDArray[Any]] = {}
         for name in ordered.columns:
             column = ordered[name]
             if isinstance(column.dtype, pd.DatetimeTZDtype):
@@ -71,7 +72,7 @@ class MarketView:
     market: Market
     moment: datetime
     _chains: dict[str, Chain] = field(default_factory=dict)
-    _listed: dict[str, frozenset[str]] = field(default_factory=dict)
+    _listed: dict[str, pd.Series] = field(default_factory=dict)
     _taken: dict[tuple[str, Side], int] = field(default_factory=dict)
 
     def move_to(self, moment: datetime) -> None:
@@ -101,10 +102,7 @@ class MarketView:
             return symbol in self.market.underlyings and not is_index(symbol)
         if not self.trades_on(symbol, self.moment.astimezone(NEW_YORK).date()):
             return False
-        if contract.underlying not in self._listed:
-            table = self.market.listed_contracts(contract.underlying, self.moment)
-            self._listed[contract.underlying] = frozenset(table["symbol"])
-        return symbol in self._listed[contract.underlying]
+        return symbol in self._listing(contract.underlying).index
 
     @staticmethod
     def trades_on(symbol: str, day: date) -> bool:
@@ -137,6 +135,18 @@ class MarketView:
         for leg in legs:
             key = (leg.symbol, leg.side)
             self._taken[key] = self._taken.get(key, 0) + leg.ratio * execution.units
+
+    def previous_closes(self, underlying: str, chain: Chain) -> NDArray[np.float64]:
+        """Return the previous session's close of each row of a chain; NaN where not known."""
+        closes = self._listing(underlying).reindex(chain.symbols)
+        return closes.to_numpy(dtype=np.float64)
+
+    def _listing(self, underlying: str) -> pd.Series:
+        """Previous close by symbol of everything listed on this day."""
+        if underlying not in self._listed:
+            table = self.market.listed_contracts(underlying, self.moment)
+            self._listed[underlying] = table.set_index("symbol")["close"]
+        return self._listed[underlying]
 
     def _left(self, size: int | None, symbol: str, side: Side) -> int | None:
         return None if size is None else max(0, size - self._taken.get((symbol, side), 0))

@@ -1,5 +1,6 @@
 """The account as the gates see it: the broker's money, the ledger's trades and working orders."""
 
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -118,3 +119,18 @@ def _working(ledger: ExecutionLedger) -> list[ExposureItem]:
             )
         )
     return items
+
+
+def with_proposed(account: AccountView, shown: Recommendation) -> AccountView:
+    """The account as if this recommendation were working: so that one scan's proposals add up."""
+    item = exposure_of(
+        shown.structure, contracts=shown.contracts, entry_credit=shown.floor_credit, working=True
+    )
+    return replace(
+        account,
+        entries_today=account.entries_today + 1,
+        options_buying_power=None
+        if account.options_buying_power is None
+        else account.options_buying_power - shown.max_loss_usd,
+        exposure=account.exposure.plus([item]),
+    )

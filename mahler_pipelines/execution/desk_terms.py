@@ -1,9 +1,10 @@
 """The terms a desk works under: every limit of every room, as one frozen value."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 
-from mahler_pipelines.decisions.proposing import ApprovalTerms
+from mahler_pipelines.decisions.terms import ApprovalTerms
 from mahler_pipelines.risk.exit_terms import ExitTerms
 from mahler_pipelines.risk.limits import RiskLimits
 from mahler_pipelines.strategies.limits import ScreenLimits
@@ -33,3 +34,9 @@ class DeskTerms:
     recommendations_per_scan: int = 5
     fee_per_contract: Decimal = Decimal(0)
     dry_run: bool = False
+
+    @property
+    def max_quote_age(self) -> timedelta | None:
+        """Age beyond which an option quote counts as stale; None where age is not asked."""
+        seconds = self.screen.max_quote_age_seconds
+        return None if seconds is None else timedelta(seconds=seconds)

@@ -45,7 +45,11 @@ class Lake(Protocol):
         ...
 
     def snapshot(
-        self, *, session: date | None = None, scan: str | None = None, content_hash: str | None = None
+        self,
+        *,
+        session: date | None = None,
+        scan: str | None = None,
+        content_hash: str | None = None,
     ) -> ChainSnapshot:
         """The snapshot of a hash, or the one a partition points to."""
         ...

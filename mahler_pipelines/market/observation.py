@@ -22,9 +22,7 @@ def current_scan(now: datetime, calendar: TradingCalendar) -> tuple[date, Scan] 
     return (day, begun[-1]) if begun else None
 
 
-def require_observable(
-    session: date, scan: Scan, now: datetime, calendar: TradingCalendar
-) -> None:
+def require_observable(session: date, scan: Scan, now: datetime, calendar: TradingCalendar) -> None:
     """Raise `NotObservable` unless `now` lies within this scan of this session."""
     found = current_scan(now, calendar)
     if found != (session, scan):

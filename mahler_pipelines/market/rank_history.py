@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from typing import Any
 
 import pandas as pd
 
@@ -15,6 +16,7 @@ from mahler_pipelines.market.lake import Lake
 from mahler_pipelines.market.ranks import rank_universe
 
 HISTORY_COLUMNS = ("underlying", "session", "implied_volatility", "source")
+RANK_COLUMNS = ("iv_rank", "iv_percentile", "sessions", "since", "low", "high", "rank_reason")
 FROM_SCAN, FROM_OPTION_BARS, NOTHING = "scan", "option_bars", "none"
 MATURITY_DAYS = 30
 
@@ -46,14 +48,18 @@ def fill_history(
         _from_option_bars(of_one, market_data, bars, rate=rate)
         for _, of_one in missing.groupby("underlying", sort=True)
     ]
-    filled = missing.merge(pd.concat(found, ignore_index=True), on=["underlying", "session"], how="left")
+    filled = missing.merge(
+        pd.concat(found, ignore_index=True), on=["underlying", "session"], how="left"
+    )
     seen = filled["implied_volatility"].notna()
     filled["source"] = seen.map({True: FROM_OPTION_BARS, False: NOTHING}).astype("str")
     together = pd.concat([known, filled[list(HISTORY_COLUMNS)]], ignore_index=True)
     return together.sort_values(["underlying", "session"], ignore_index=True)
 
 
-def latest_history(lake: Lake, table: str, *, sessions: Sequence[date], scans: Sequence[str]) -> pd.DataFrame:
+def latest_history(
+    lake: Lake, table: str, *, sessions: Sequence[date], scans: Sequence[str]
+) -> pd.DataFrame:
     """The newest earlier partition of the history; empty with its columns when there is none."""
     for session in reversed(sessions):
         for scan in reversed(scans):
@@ -91,34 +97,40 @@ def rank_with_stand_ins(
     """
     own = rank_universe(history, current, lookback=lookback, minimum=minimum)
     own["iv_rank_basis"] = (
-        "30-day at-the-money volatility over " + own["sessions"].astype("str")
+        "30-day at-the-money volatility over "
+        + own["sessions"].astype("str")
         + f" of {lookback} sessions"
     )
     own["iv30"] = own["implied_volatility"]
-    short = own[(own["sessions"] < lookback) & own["underlying"].isin(list(stand_ins))]
-    for position, underlying in short["underlying"].items():
-        ranked = _stand_in(indices, stand_ins[underlying], own.loc[position, "session"], lookback, minimum)
-        if ranked is None or int(ranked["sessions"]) <= int(own.loc[position, "sessions"]):
-            continue
-        for column in ("iv_rank", "iv_percentile", "sessions", "since", "low", "high", "rank_reason"):
-            own.loc[position, column] = ranked[column]
-        own.loc[position, "iv_rank_basis"] = (
-            f"{stand_ins[underlying]} close of {ranked['session']:%Y-%m-%d} "
-            f"over {int(ranked['sessions'])} of {lookback} sessions"
-        )
-    return own
+    rows = []
+    for row in own.to_dict("records"):
+        name = stand_ins.get(str(row["underlying"]))
+        if name is not None and row["sessions"] < lookback:
+            ranked = _stand_in(indices, name, row["session"], lookback=lookback, minimum=minimum)
+            if ranked and ranked["sessions"] > row["sessions"]:
+                row.update(ranked)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=own.columns).astype(own.dtypes.to_dict())
 
 
 def _stand_in(
-    indices: pd.DataFrame, name: str, session: pd.Timestamp, lookback: int, minimum: int
-) -> "pd.Series[float] | None":
+    indices: pd.DataFrame, name: str, session: pd.Timestamp, *, lookback: int, minimum: int
+) -> dict[str, Any]:
+    """Rank columns and basis from the index's closes before `session`; empty without any."""
+    if indices.empty:
+        return {}
     closes = indices[(indices["name"] == name) & (indices["session"] < session)]
     if closes.empty:
-        return None
-    past = closes.sort_values("session").rename(columns={"name": "underlying", "close": "implied_volatility"})
-    past = past[["underlying", "session", "implied_volatility"]]
+        return {}
+    past = closes.sort_values("session").rename(
+        columns={"name": "underlying", "close": "implied_volatility"}
+    )[["underlying", "session", "implied_volatility"]]
     ranked = rank_universe(past.iloc[:-1], past.iloc[-1:], lookback=lookback, minimum=minimum)
-    return ranked.iloc[0]
+    row = ranked.to_dict("records")[0]
+    basis = (
+        f"{name} close of {row['session']:%Y-%m-%d} over {row['sessions']} of {lookback} sessions"
+    )
+    return {**{str(key): row[key] for key in RANK_COLUMNS}, "iv_rank_basis": basis}
 
 
 def _from_option_bars(

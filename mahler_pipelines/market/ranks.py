@@ -74,7 +74,7 @@ def iv_rank(
     percentile = 100.0 * float(np.mean(window < current))
     if high == low:
         return VolatilityRank(None, percentile, sessions, lookback, low, high, NoRank.FLAT_HISTORY)
-    rank = 100.0 * (current - low) / (high - low)
+    rank = 100.0 * ((current - low) / (high - low))
     return VolatilityRank(rank, percentile, sessions, lookback, low, high)
 
 
@@ -128,7 +128,7 @@ def _ranked(joined: pd.DataFrame, *, lookback: int, minimum: int) -> pd.DataFram
     enough = known & (sessions >= minimum)
     flat = enough & (high == low)
     with np.errstate(divide="ignore", invalid="ignore"):
-        rank = np.where(enough & ~flat, 100.0 * (now - low) / (high - low), np.nan)
+        rank = np.where(enough & ~flat, 100.0 * ((now - low) / (high - low)), np.nan)
     percentile = np.where(enough, 100.0 * floats(joined["share"]), np.nan)
     reasons = np.select(
         [~known, ~enough, flat],

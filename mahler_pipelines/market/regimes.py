@@ -65,7 +65,7 @@ def regimes(
     `as_of` with a fixed seed. Components are ordered by their mean realised variance. `bars` has
     `market.data.BAR_COLUMNS`, `volatilities` underlying, session, implied_volatility and perhaps
     term_slope; a feature known on fewer than the minimum of sessions is left out, and `features`
-    says what was used. Columns: underlying, session, regime (None where `regime_reason` says why),
+    says what was used. Columns: underlying, session, label (None where `regime_reason` says why),
     the three probabilities, sessions, features, regime_reason. Raises `BadInput` when `as_of` has
     no zone, `CorruptData` when `volatilities` has a session of an underlying twice.
     """
@@ -78,9 +78,9 @@ def regimes(
     rows = [_label_one(str(name), of_one, model) for name, of_one in table.groupby("underlying")]
     missing = sorted(set(bars["underlying"]) - set(table["underlying"]))
     rows.extend(_unlabelled(name, pd.NaT, 0, "", NoRegime.TOO_FEW_SESSIONS) for name in missing)
-    columns = ["underlying", "session", "regime", *PROBABILITY_COLUMNS, "sessions", "features"]
+    columns = ["underlying", "session", "label", *PROBABILITY_COLUMNS, "sessions", "features"]
     result = pd.DataFrame(rows, columns=[*columns, "regime_reason"])
-    types = {"regime": "object", **dict.fromkeys(PROBABILITY_COLUMNS, "float64")}
+    types = {"label": "object", **dict.fromkeys(PROBABILITY_COLUMNS, "float64")}
     return result.astype(types).sort_values("underlying", ignore_index=True)
 
 
@@ -123,7 +123,7 @@ def _label_one(underlying: str, table: pd.DataFrame, model: RegimeModel) -> dict
     return {
         "underlying": underlying,
         "session": last,
-        "regime": list(Regime)[int(probabilities.argmax())].value,
+        "label": list(Regime)[int(probabilities.argmax())].value,
         **dict(zip(PROBABILITY_COLUMNS, map(float, probabilities), strict=True)),
         "sessions": len(complete),
         "features": features,
@@ -168,7 +168,7 @@ def _unlabelled(
     return {
         "underlying": underlying,
         "session": session,
-        "regime": None,
+        "label": None,
         **dict.fromkeys(PROBABILITY_COLUMNS, np.nan),
         "sessions": sessions,
         "features": features,

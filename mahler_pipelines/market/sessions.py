@@ -5,6 +5,7 @@ that answers do not depend on the day they are asked; beyond what the exchange h
 holidays follow its rules.
 """
 
+import warnings
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -43,7 +44,13 @@ def _schedule(first: date, last: date) -> _Schedule:
     import exchange_calendars
     import pandas as pd
 
-    calendar = exchange_calendars.get_calendar("XNYS", start=str(first), end=str(last))
+    with warnings.catch_warnings():
+        # exchange_calendars 4.13 reads its own schedule in a way that pandas 3 will change; the
+        # values it takes are UTC on both sides of that change.
+        warnings.filterwarnings(
+            "ignore", message="Series.values returning an ndarray that drops timezone information"
+        )
+        calendar = exchange_calendars.get_calendar("XNYS", start=str(first), end=str(last))
     days = tuple(stamp.date() for stamp in calendar.sessions)
     named: dict[date, str] = {}
     if calendar.regular_holidays is not None:

@@ -13,7 +13,9 @@ class HousekeepingConfig(dg.Config):
     """How much history the instance keeps."""
 
     keep_days: float = Field(default=30.0, ge=0, description="Finished runs older than this go.")
-    batch: int = Field(default=500, ge=1, description="How many runs one execution removes at most.")
+    batch: int = Field(
+        default=500, ge=1, description="How many runs one execution removes at most."
+    )
 
 
 @dg.op

@@ -3,7 +3,7 @@
 This module stands below `assets`, which are cut along it.
 """
 
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ class ScanPartition(NamedTuple):
 
 
 @cache
-def _closed_weekdays() -> tuple[pd.Timestamp, ...]:
+def _closed_weekdays() -> tuple[datetime, ...]:
     """Weekdays on which the exchange stays closed, from the exchange calendar."""
     trading = set(TradingCalendar().sessions(FIRST_SESSION, HORIZON))
     weekdays = pd.bdate_range(FIRST_SESSION, HORIZON)

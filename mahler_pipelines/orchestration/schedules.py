@@ -55,7 +55,9 @@ def _scan_schedule(scan: Scan, name: str, crons: list[str]) -> dg.ScheduleDefini
 
 morning_scan = _scan_schedule(Scan.MORNING, "morning_scan", ["35 9 * * 1-5"])
 midday_check = _scan_schedule(Scan.MIDDAY, "midday_check", ["0 12 * * 1-5"])
-afternoon_scan = _scan_schedule(Scan.AFTERNOON, "afternoon_scan", ["30 12 * * 1-5", "30 15 * * 1-5"])
+afternoon_scan = _scan_schedule(
+    Scan.AFTERNOON, "afternoon_scan", ["30 12 * * 1-5", "30 15 * * 1-5"]
+)
 
 
 @dg.schedule(

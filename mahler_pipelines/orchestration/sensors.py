@@ -1,5 +1,6 @@
 """Sensors: approvals become runs, the market's clock plays the day, differences are found."""
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -8,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from mahler_pipelines.errors import BrokerUnavailable
-from mahler_pipelines.execution.broker import Broker
+from mahler_pipelines.execution.broker import Broker, OrderStatus
 from mahler_pipelines.execution.desk_terms import DeskTerms
+from mahler_pipelines.execution.reconciliation import expected_positions
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.sessions import TradingCalendar
 from mahler_pipelines.orchestration.jobs import (
@@ -111,7 +113,9 @@ def _moments(now: datetime, calendar: TradingCalendar) -> Iterator[dg.RunRequest
         return
     if not calendar.open(session) <= now <= calendar.close(session):
         return
-    minute = now - timedelta(minutes=now.minute % 5, seconds=now.second, microseconds=now.microsecond)
+    minute = now - timedelta(
+        minutes=now.minute % 5, seconds=now.second, microseconds=now.microsecond
+    )
     yield dg.RunRequest(
         run_key=f"watch:{minute:%Y-%m-%dT%H:%M}",
         job_name="position_watch",
@@ -135,9 +139,6 @@ def run_failure_alert_sensor(
 ) -> None:
     """A failed run becomes an alert in the outbox, once per run."""
     run = context.dagster_run
-    at = datetime.fromtimestamp(context.failure_event.timestamp, tz=UTC) if hasattr(
-        context.failure_event, "timestamp"
-    ) else datetime.now(UTC)
     with ledger.transaction(terms.account_id) as book:
         book.enqueue(
             kind="run_failed",
@@ -148,5 +149,46 @@ def run_failure_alert_sensor(
                 "message": (context.failure_event.message or "")[:500],
             },
             key=f"run_failed:{run.run_id}",
-            at=at,
+            at=datetime.now(UTC),
         )
+
+
+@dg.sensor(
+    job=position_watch,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def reconciliation_sensor(
+    context: dg.SensorEvaluationContext,
+    ledger: dg.ResourceParam[LedgerBook],
+    broker: dg.ResourceParam[Broker],
+    terms: dg.ResourceParam[DeskTerms],
+) -> dg.RunRequest | dg.SkipReason:
+    """Orders of unknown outcome, or positions that differ from the broker's, start a look.
+
+    The run asks the broker, settles what it answers and names what still differs.
+    """
+    with ledger.reading(terms.account_id) as book:
+        doubtful = book.orders(statuses=[OrderStatus.UNKNOWN, OrderStatus.SUBMITTED])
+        held = expected_positions(book)
+    try:
+        now = broker.clock().now
+        found = {p.symbol: p.quantity for p in broker.positions() if p.quantity}
+    except BrokerUnavailable as error:
+        return dg.SkipReason(f"the broker cannot be read: {error}")
+    if not doubtful and found == held:
+        return dg.SkipReason("ledger and broker agree")
+    session = TradingCalendar().session_date(now) or TradingCalendar().previous(now.date())
+    state = json.dumps([sorted(o.client_order_id for o in doubtful), sorted(found.items())])
+    digest = hashlib.sha256(f"{now:%Y-%m-%dT%H}{state}".encode()).hexdigest()[:16]
+    return dg.RunRequest(run_key=f"reconcile:{digest}", partition_key=session_key(session))
+
+
+def all_sensors() -> list[dg.SensorDefinition]:
+    """Every sensor of the desk."""
+    return [
+        approval_sensor,
+        market_clock_sensor,
+        reconciliation_sensor,
+        run_failure_alert_sensor,
+    ]

@@ -162,17 +162,20 @@ def _move(
 
 
 def _words(trade: Trade, facts: TradeFacts, outcome: str) -> str:
-    parts = [
-        f"{trade.structure.underlying} {trade.structure.strategy.replace('_', ' ')}: {outcome} of "
-        f"{trade.pnl_usd:+.2f} USD by {str(trade.exit_reason).replace('_', ' ')} "
+    strategy, how = (
+        text.replace("_", " ") for text in (trade.structure.strategy, str(trade.exit_reason))
+    )
+    first = (
+        f"{trade.structure.underlying} {strategy}: {outcome} of {trade.pnl_usd:+.2f} USD by {how} "
         f"after {facts.days_held} of {facts.days_at_entry} days."
-    ]
+    )
+    parts = [first]
     if math.isfinite(facts.share_of_max_profit):
         parts.append(f"That is {facts.share_of_max_profit:.0%} of the largest possible profit.")
     if facts.worst_pnl_usd is not None:
         parts.append(f"The lowest mark on the way was {facts.worst_pnl_usd:+.2f} USD.")
     if facts.underlying_move is not None:
-        sigmas = f", {facts.move_in_sigmas:+.1f} σ" if facts.move_in_sigmas is not None else ""
+        sigmas = f", {facts.move_in_sigmas:+.1f} sigma" if facts.move_in_sigmas is not None else ""
         parts.append(f"The underlying moved {math.expm1(facts.underlying_move):+.1%}{sigmas}.")
     return " ".join(parts)
 

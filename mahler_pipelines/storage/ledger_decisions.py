@@ -260,6 +260,7 @@ class DecisionRows(LedgerBase):
 
 
 def _recommendation_row(recommendation: Recommendation, at: datetime) -> Values:
+    content = to_content(recommendation)  # first: it names a field of a wrong type
     names = (
         "id",
         "session",
@@ -281,7 +282,7 @@ def _recommendation_row(recommendation: Recommendation, at: datetime) -> Values:
         "status": RecommendationStatus.PENDING,
         "status_reason": "",
         "updated_at": at,
-        "content": to_content(recommendation),
+        "content": content,
     }
 
 

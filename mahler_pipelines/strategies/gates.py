@@ -45,9 +45,7 @@ def underlying_failures(
     failures = FirstFailures(len(underlyings))
     price = floats(underlyings, "price")
     failures.refuse(listed == 0, RefusalCode.CHAIN_EMPTY, value=listed, limit=1)
-    failures.refuse(
-        ~(price > 0), RefusalCode.UNDERLYING_PRICE_MISSING, value=price, limit=np.nan
-    )
+    failures.refuse(~(price > 0), RefusalCode.UNDERLYING_PRICE_MISSING, value=price, limit=np.nan)
     failures.refuse_outside(
         price,
         limits.underlying_price_min,
@@ -85,9 +83,7 @@ def expiration_failures(dte: FloatColumn, limits: ScreenLimits) -> FirstFailures
     return failures
 
 
-def leg_failures(
-    legs: pd.DataFrame, limits: ScreenLimits, *, as_of: datetime
-) -> FirstFailures:
+def leg_failures(legs: pd.DataFrame, limits: ScreenLimits, *, as_of: datetime) -> FirstFailures:
     """Ask what every leg must pass: quote, open interest, option volume, spread, delta.
 
     The option volume is the column `gated_volume`.
@@ -110,9 +106,7 @@ def leg_failures(
     )
     _refuse_wide_spreads(failures, legs, limits)
     delta = floats(legs, "delta")
-    failures.refuse(
-        np.isnan(delta), RefusalCode.DELTA_NOT_AVAILABLE, value=np.nan, limit=np.nan
-    )
+    failures.refuse(np.isnan(delta), RefusalCode.DELTA_NOT_AVAILABLE, value=np.nan, limit=np.nan)
     return failures
 
 
@@ -153,7 +147,9 @@ def _refuse_defects(
     )
 
 
-def short_failures(legs: pd.DataFrame, general: FirstFailures, limits: ScreenLimits) -> FirstFailures:
+def short_failures(
+    legs: pd.DataFrame, general: FirstFailures, limits: ScreenLimits
+) -> FirstFailures:
     """Ask what a short leg must pass besides: its absolute delta, inclusive on both sides."""
     failures = general.rows(np.arange(len(legs)))
     failures.refuse_outside(

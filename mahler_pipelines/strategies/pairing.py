@@ -90,9 +90,7 @@ def _tally(groups: LegGroups, code: IntColumn, pairs: IntColumn) -> IntColumn:
     return _count(groups, groups.of_leg, code, pairs.astype(np.float64))
 
 
-def _count(
-    groups: LegGroups, group: IntColumn, code: IntColumn, weights: FloatColumn
-) -> IntColumn:
+def _count(groups: LegGroups, group: IntColumn, code: IntColumn, weights: FloatColumn) -> IntColumn:
     refused = code != PASSED
     counts = np.bincount(
         group[refused] * CODE_SLOTS + code[refused],

@@ -126,4 +126,4 @@ def _score(ranked: pd.DataFrame, *, expected_return: FloatColumn) -> FloatColumn
     total = weights.sum(axis=1)
     weighted = np.where(np.isnan(values), 0.0, values * weights).sum(axis=1)
     score = np.divide(weighted, total, out=np.full(total.size, np.nan), where=total > 0)
-    return np.round(score, SCORE_DECIMALS)
+    return np.asarray(np.round(score, SCORE_DECIMALS))

@@ -88,11 +88,12 @@ def screen(
     """Keep every vertical spread inside the limits and say why each other one is refused.
 
     `quotes` has the columns of a chain with mid, implied_volatility, delta, gamma, theta_per_day,
-    vega and quote_defect (forward and years are carried along where it has them); `underlyings` one row per underlying with price, share_volume,
-    share_spread, iv_rank, iv_percentile, iv_rank_basis and iv30, NaN where not available. The
-    option volume gate reads `previous_volume` or `volume`. Raises `BadInput` for absent columns
-    or an unknown strategy, `CorruptData` for a contract or underlying that appears twice, a chain
-    of an underlying without a row, or a contract without strike, expiration or right.
+    vega and quote_defect (forward and years are carried along where it has them); `underlyings`
+    one row per underlying with price, share_volume, share_spread, iv_rank, iv_percentile,
+    iv_rank_basis and iv30, NaN where not available. The option volume gate reads
+    `previous_volume` or `volume`. Raises `BadInput` for absent columns or an unknown strategy,
+    `CorruptData` for a contract or underlying that appears twice, a chain of an underlying without
+    a row, or a contract without strike, expiration, right or quote_defect.
     """
     if not strategies:
         raise BadInput("strategies", strategies, "at least one strategy is needed")

@@ -29,7 +29,9 @@ def underlying_table(
     bid, ask = shares["bid"].to_numpy(float), shares["ask"].to_numpy(float)
     two_sided = (bid > 0) & (ask >= bid)
     mid = np.where(two_sided, (bid + ask) / 2, np.nan)
-    in_chain = chains.groupby("underlying")["underlying_price"].median().reindex(table["underlying"])
+    in_chain = (
+        chains.groupby("underlying")["underlying_price"].median().reindex(table["underlying"])
+    )
     price = np.where(two_sided, mid, shares["last"].to_numpy(float))
     table["price"] = np.where(np.isfinite(price), price, in_chain.to_numpy(float))
     table["share_spread"] = np.where(two_sided, (ask - bid) / mid, np.nan)
@@ -38,7 +40,9 @@ def underlying_table(
     )
     columns = ["underlying", "iv_rank", "iv_percentile", "iv_rank_basis", "iv30"]
     table = table.merge(ranks[columns], on="underlying", how="left")
-    table["iv_rank_basis"] = table["iv_rank_basis"].fillna("no volatility at this scan").astype("str")
+    table["iv_rank_basis"] = (
+        table["iv_rank_basis"].fillna("no volatility at this scan").astype("str")
+    )
     return table
 
 

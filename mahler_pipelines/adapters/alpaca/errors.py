@@ -20,9 +20,7 @@ _LONGEST_TEXT = 300
 class Transient(Exception):
     """A read that may succeed when it is repeated. Never leaves the adapter."""
 
-    def __init__(
-        self, message: str, *, status: int | None = None, code: int | None = None
-    ) -> None:
+    def __init__(self, message: str, *, status: int | None = None, code: int | None = None) -> None:
         self.status = status
         self.code = code
         super().__init__(message)

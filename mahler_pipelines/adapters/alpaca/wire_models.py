@@ -3,13 +3,11 @@
 Numbers come as strings, missing ones as null, as the empty string or not at all.
 """
 
-from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
-    AliasChoices,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -28,7 +26,12 @@ def _blank_is_missing(value: Any) -> Any:
     return None if value == "" else value
 
 
+def _null_is_empty(value: Any) -> Any:
+    return {} if value is None else value
+
+
 _BLANK = BeforeValidator(_blank_is_missing)
+_NULL = BeforeValidator(_null_is_empty)
 Text = Annotated[str | None, _BLANK]
 Number = Annotated[Decimal | None, _BLANK]
 Real = Annotated[float | None, _BLANK]
@@ -145,7 +148,7 @@ class WireQuote(WireModel):
     bp: Real = None
     ap: Real = None
     bs: Real = None
-    as_: Real = Field(default=None, validation_alias="as")
+    as_: Real = Field(default=None, alias="as")
 
 
 class WireTrade(WireModel):
@@ -167,15 +170,43 @@ class WireBar(WireModel):
 
 
 class WireSnapshot(WireModel):
-    """A snapshot of an option or a share; any member may be missing."""
+    """A snapshot of an option or a share; any member may be missing or null."""
 
-    quote: WireQuote = Field(
-        default=WireQuote(), validation_alias=AliasChoices("latestQuote", "latest_quote")
-    )
-    trade: WireTrade = Field(
-        default=WireTrade(), validation_alias=AliasChoices("latestTrade", "latest_trade")
-    )
-    day: WireBar = Field(default=WireBar(), validation_alias=AliasChoices("dailyBar", "daily_bar"))
-    previous_day: WireBar = Field(
-        default=WireBar(), validation_alias=AliasChoices("prevDailyBar", "prev_daily_bar")
-    )
+    quote: Annotated[WireQuote, _NULL] = Field(default=WireQuote(), alias="latestQuote")
+    trade: Annotated[WireTrade, _NULL] = Field(default=WireTrade(), alias="latestTrade")
+    day: Annotated[WireBar, _NULL] = Field(default=WireBar(), alias="dailyBar")
+    previous_day: Annotated[WireBar, _NULL] = Field(default=WireBar(), alias="prevDailyBar")
+
+
+class WireSnapshots(Page):
+    """One page of option snapshots by OCC symbol."""
+
+    snapshots: Annotated[dict[str, WireSnapshot], _NULL] = {}
+
+
+class WireBars(Page):
+    """One page of bars by symbol."""
+
+    bars: Annotated[dict[str, tuple[WireBar, ...]], _NULL] = {}
+
+
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
+
+
+def read_as(kind: type[T], answer: object, *, what: str) -> T:
+    """Return an answer as a model; raise `BrokerUnavailable` naming the field that is not one."""
+    try:
+        value = _adapter(kind).validate_python(answer)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise BrokerUnavailable(
+            f"{what}: the answer is not understood at {place or 'its top'}: {first['msg']}"
+        ) from error
+    return value
+
+
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]

@@ -5,12 +5,10 @@ expirations, decaying with distance and tenor, growing while a contract ages. Vo
 nearer to the money and to the present. Neither uses anything later than the previous close.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from mahler_pipelines.exchange.simulated.contracts import Contracts
 from mahler_pipelines.exchange.simulated.intraday import elapsed_share
 from mahler_pipelines.exchange.simulated.paths import DailyPaths
 from mahler_pipelines.exchange.simulated.randomness import (
@@ -28,27 +26,6 @@ _MEMORY = 21.0
 """Sessions over which open interest forgets where the shares were."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ListedContracts:
-    """Contracts of one name with what their activity depends on, arrays of one shape.
-
-    `code` identifies the contract for hashing; `first_session` is when it was listed.
-    """
-
-    expiry: IntArray
-    right: IntArray
-    strike: FloatArray
-    first_session: IntArray
-    monthly: NDArray[np.bool_]
-    code: IntArray
-
-
-def contract_codes(name: int, expiry: IntArray, right: IntArray, strike: FloatArray) -> IntArray:
-    """Return one integer per contract, distinct within a seed."""
-    thousandths = np.rint(strike * 1000.0).astype(np.int64)
-    return np.asarray(((thousandths * 4096 + expiry) * 32 + name) * 2 + (right > 0))
-
-
 class Activity:
     """Open interest and volume of one seed's contracts."""
 
@@ -57,9 +34,7 @@ class Activity:
         self._previous = daily.previous_closes
         self._usual = _remembered(daily.previous_closes)
 
-    def open_interest(
-        self, name: int, contracts: ListedContracts, session: IntArray
-    ) -> FloatArray:
+    def open_interest(self, name: int, contracts: Contracts, session: IntArray) -> FloatArray:
         """Return open interest through a session, whole contracts."""
         noise = self._noise(Draw.OPEN_INTEREST, contracts.code)
         age = 1.0 - np.exp(-(session - contracts.first_session + 2.0) / 10.0)
@@ -69,9 +44,9 @@ class Activity:
         round_strike = np.where(tens, 1.5, np.where(fives, 1.2, 0.9))
         hump = self._hump(name, contracts, self._usual[session, name], session, reach=1.6)
         scale = UNIVERSE[name].option_interest * kind * round_strike * age * hump
-        return np.floor(scale * np.exp(0.45 * noise))
+        return np.asarray(np.floor(scale * np.exp(0.45 * noise)))
 
-    def volume(self, name: int, contracts: ListedContracts, session: IntArray) -> FloatArray:
+    def volume(self, name: int, contracts: Contracts, session: IntArray) -> FloatArray:
         """Return a session's whole volume; zero where the contract wasn't listed yet."""
         noise = self._noise(Draw.VOLUME, contracts.code, session)
         kind = np.where(contracts.monthly, 1.0, 0.55)
@@ -92,7 +67,7 @@ class Activity:
     def _hump(
         self,
         name: int,
-        contracts: ListedContracts,
+        contracts: Contracts,
         centre: FloatArray,
         session: IntArray,
         *,

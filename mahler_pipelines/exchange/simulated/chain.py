@@ -7,54 +7,42 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mahler_pipelines.exchange.simulated.activity import (
-    Activity,
-    ListedContracts,
-    contract_codes,
-)
+from mahler_pipelines.exchange.simulated.activity import Activity
+from mahler_pipelines.exchange.simulated.contracts import Contracts, occ_symbols
 from mahler_pipelines.exchange.simulated.horizon import (
     SECONDS_PER_YEAR,
     STEPS,
     Horizon,
     Moment,
-    day_of,
 )
 from mahler_pipelines.exchange.simulated.intraday import Intraday
-from mahler_pipelines.exchange.simulated.listing import Expiration, Listing
+from mahler_pipelines.exchange.simulated.listing import Listing
 from mahler_pipelines.exchange.simulated.quoting import dress_quotes, moment_words, quote_prices
 from mahler_pipelines.exchange.simulated.randomness import FloatArray, IntArray, KeyArray
 from mahler_pipelines.exchange.simulated.universe import UNIVERSE
-from mahler_pipelines.exchange.simulated.valuation import Contracts, Instants, NameValuation
+from mahler_pipelines.exchange.simulated.valuation import Instants, NameValuation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ListedChain:
     """Everything about a name's contracts that stays the same through a session."""
 
-    contracts: ListedContracts
+    contracts: Contracts
     symbols: pd.api.extensions.ExtensionArray
     expiration_days: IntArray
     open_interest: FloatArray
     whole_volume: FloatArray
     previous_volume: FloatArray
 
-    def rows(self, keep: NDArray[np.bool_]) -> "ListedChain":
-        """Return the chain of the contracts to keep."""
-        each = self.contracts
+    def take(self, rows: NDArray[np.bool_]) -> "ListedChain":
+        """Return the chain of a mask."""
         return ListedChain(
-            contracts=ListedContracts(
-                expiry=each.expiry[keep],
-                right=each.right[keep],
-                strike=each.strike[keep],
-                first_session=each.first_session[keep],
-                monthly=each.monthly[keep],
-                code=each.code[keep],
-            ),
-            symbols=self.symbols[keep],
-            expiration_days=self.expiration_days[keep],
-            open_interest=self.open_interest[keep],
-            whole_volume=self.whole_volume[keep],
-            previous_volume=self.previous_volume[keep],
+            contracts=self.contracts.take(rows),
+            symbols=self.symbols[rows],
+            expiration_days=self.expiration_days[rows],
+            open_interest=self.open_interest[rows],
+            whole_volume=self.whole_volume[rows],
+            previous_volume=self.previous_volume[rows],
         )
 
 
@@ -82,7 +70,7 @@ class Chains:
         """Return the contracts listed in a session that haven't expired before `today`."""
         chain = self._cached(name, session)
         keep = chain.expiration_days >= today
-        return chain if keep.all() else chain.rows(keep)
+        return chain if keep.all() else chain.take(keep)
 
     def quotes(self, name: int, moment: Moment) -> pd.DataFrame:
         """Return the chain as seen at a moment, in the columns and dtypes of QUOTE_COLUMNS."""
@@ -130,16 +118,16 @@ class Chains:
         }
         return pd.DataFrame(columns)
 
-    def model_values(self, name: int, at: Instants, contracts: ListedContracts) -> FloatArray:
+    def model_values(self, name: int, at: Instants, contracts: Contracts) -> FloatArray:
         """Return model values per share, before ticks and widths."""
-        return self._valuations[name].values(at, _valued(contracts))
+        return self._valuations[name].values(at, contracts)
 
-    def model_volatilities(self, name: int, at: Instants, contracts: ListedContracts) -> FloatArray:
+    def model_volatilities(self, name: int, at: Instants, contracts: Contracts) -> FloatArray:
         """Return the surface's volatilities, annual ACT/365."""
-        return self._valuations[name].volatilities(at, _valued(contracts))
+        return self._valuations[name].volatilities(at, contracts)
 
     def two_sided(
-        self, name: int, at: Instants, contracts: ListedContracts
+        self, name: int, at: Instants, contracts: Contracts
     ) -> tuple[FloatArray, FloatArray]:
         """Return bids and asks; `at` broadcasts against the contracts."""
         theta = self._valuations[name].total_variances(at, contracts.expiry)
@@ -153,40 +141,20 @@ class Chains:
             words=(contracts.code, moment_words(at.session, at.step)),
         )
 
-    def at_closes(self, name: int, sessions: IntArray, closes: FloatArray) -> Instants:
-        """Return the closes of these sessions as instants."""
+    def at_close(self, name: int, session: int, close: float) -> Instants:
+        """Return the close of a session as one instant."""
+        sessions = np.array([session])
         return Instants(
             session=sessions,
-            step=np.full(len(sessions), STEPS),
+            step=np.array([STEPS]),
             seconds=self._horizon.closes[sessions],
-            spot=closes,
+            spot=np.array([close]),
             variance=self._intraday.closing_variances(name, sessions),
         )
 
-    def contracts_of(self, name: int, expiration: Expiration) -> ListedContracts:
-        """Return every contract ever listed for an expiration: calls, then puts, by strike."""
-        listing = self._listing.strikes(name, expiration)
-        count = len(listing.strikes)
-        right = np.repeat(np.array([1, -1], dtype=np.int64), count)
-        strike = np.tile(listing.strikes, 2)
-        expiry = np.full(2 * count, expiration.session, dtype=np.int64)
-        return ListedContracts(
-            expiry=expiry,
-            right=right,
-            strike=strike,
-            first_session=np.tile(listing.first_session, 2),
-            monthly=np.full(2 * count, expiration.monthly),
-            code=contract_codes(name, expiry, right, strike),
-        )
-
     def _listed(self, name: int, session: int) -> ListedChain:
-        listed = [
-            self.contracts_of(name, each) for each in self._listing.listed_on(name, session)
-        ]
-        contracts = _joined(listed)
-        keep = contracts.first_session <= session
-        contracts = _joined([contracts], keep)
-        now = np.full(len(contracts.strike), session)
+        contracts = self._listing.listed(name, session)
+        now = np.full(len(contracts), session)
         before = self._activity.volume(name, contracts, np.maximum(now - 1, 0))
         days = self._horizon.days[contracts.expiry]
         return ListedChain(
@@ -199,37 +167,7 @@ class Chains:
         )
 
 
-def occ_symbols(
-    ticker: str, days: IntArray, right: IntArray, strike: FloatArray
-) -> pd.api.extensions.ExtensionArray:
-    """Return OCC symbols as a pandas string array."""
-    dates = {int(day): f"{day_of(int(day)):%y%m%d}" for day in np.unique(days)}
-    thousandths = np.rint(strike * 1000.0).astype(np.int64).tolist()
-    rows = zip(days.tolist(), right.tolist(), thousandths, strict=True)
-    return pd.array(
-        [f"{ticker}{dates[day]}{'C' if sign > 0 else 'P'}{k:08d}" for day, sign, k in rows],
-        dtype="str",
-    )
-
-
 def utc_times(seconds: FloatArray) -> pd.DatetimeIndex:
     """Return whole milliseconds of seconds since the epoch as UTC times in microseconds."""
     micros = np.floor(seconds * 1e3).astype(np.int64) * 1000
     return pd.DatetimeIndex(micros.view("datetime64[us]")).tz_localize("UTC")
-
-
-def _valued(contracts: ListedContracts) -> Contracts:
-    return Contracts(expiry=contracts.expiry, right=contracts.right, strike=contracts.strike)
-
-
-def _joined(
-    parts: list[ListedContracts], keep: NDArray[np.bool_] | slice = slice(None)
-) -> ListedContracts:
-    return ListedContracts(
-        expiry=np.concatenate([part.expiry for part in parts])[keep],
-        right=np.concatenate([part.right for part in parts])[keep],
-        strike=np.concatenate([part.strike for part in parts])[keep],
-        first_session=np.concatenate([part.first_session for part in parts])[keep],
-        monthly=np.concatenate([part.monthly for part in parts])[keep],
-        code=np.concatenate([part.code for part in parts])[keep],
-    )

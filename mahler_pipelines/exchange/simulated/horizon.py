@@ -52,6 +52,12 @@ class Horizon:
         found = int(np.searchsorted(self.days, ordinal))
         return found if found < self.tradable and self.days[found] == ordinal else None
 
+    def calendar_index(self, day: date) -> int:
+        """Return the index of a session also beyond the last tradable one, or -1."""
+        ordinal = day_number(day)
+        found = int(np.searchsorted(self.days, ordinal))
+        return found if found < len(self.days) and self.days[found] == ordinal else -1
+
     def span(self, start: date, end: date) -> tuple[int, int]:
         """Return the half-open index range of the sessions in [start, end]."""
         first = int(np.searchsorted(self.days[: self.tradable], day_number(start)))

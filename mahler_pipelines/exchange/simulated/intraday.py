@@ -85,7 +85,7 @@ class Intraday:
         unit += w.own[name] * own * np.sqrt(moves.own_mix[sessions, name])[:, None]
         scale = daily.sigma[sessions, name] * np.sqrt((1.0 - OVERNIGHT) / SESSIONS_PER_YEAR)
         log_move = scale[:, None] * unit + daily.drift[sessions, name][:, None] * _clock()
-        path = np.round(daily.opens[sessions, name][:, None] * np.exp(log_move), 2)
+        path: FloatArray = np.round(daily.opens[sessions, name][:, None] * np.exp(log_move), 2)
         path[:, -1] = daily.closes[sessions, name]
         return path
 
@@ -110,7 +110,8 @@ class Intraday:
         moves = self._daily.moves
 
         def along(draw: Draw, factor: int, end: FloatArray) -> FloatArray:
-            return self._bridge(draw, factor, sessions, end)[0]
+            path: FloatArray = self._bridge(draw, factor, sessions, end)[0]
+            return path
 
         market = leveraged(
             along(Draw.PATH_PRICE, _MARKET, moves.market[sessions]),

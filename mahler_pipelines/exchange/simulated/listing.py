@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mahler_pipelines.exchange.simulated.contracts import Contracts, contract_codes
 from mahler_pipelines.exchange.simulated.horizon import Horizon, day_of
 from mahler_pipelines.exchange.simulated.paths import DailyPaths
 from mahler_pipelines.exchange.simulated.randomness import FloatArray, IntArray
 from mahler_pipelines.exchange.simulated.universe import UNIVERSE
 
 _WEEKLY_DAYS, _MONTHLY_DAYS, _QUARTERLY_DAYS = 49, 182, 364
-_STRIKE_STEPS = ((25.0, 0.5), (50.0, 1.0), (125.0, 2.5), (250.0, 5.0), (500.0, 10.0))
+_STRIKE_STEPS = ((22.5, 0.5), (45.0, 1.0), (110.0, 2.5), (225.0, 5.0), (450.0, 10.0))
 _WIDEST_STEP = 20.0
 
 
@@ -30,14 +30,6 @@ class Expiration:
     quarterly: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class StrikeListing:
-    """Strikes ever listed for one name and expiration, ascending, and the session of each."""
-
-    strikes: FloatArray
-    first_session: IntArray
-
-
 @dataclass(frozen=True, slots=True)
 class _Tier:
     days_ahead: int
@@ -45,8 +37,8 @@ class _Tier:
     coarseness: float
 
 
-_WEEKLY = _Tier(_WEEKLY_DAYS, 0.20, 1.0)
-_MONTHLY = _Tier(_MONTHLY_DAYS, 0.35, 1.0)
+_WEEKLY = _Tier(_WEEKLY_DAYS, 0.16, 1.0)
+_MONTHLY = _Tier(_MONTHLY_DAYS, 0.30, 1.0)
 _QUARTERLY = _Tier(_QUARTERLY_DAYS, 0.35, 2.0)
 
 
@@ -78,7 +70,7 @@ class Listing:
         self.expirations = expirations(horizon)
         self._sessions = np.array([each.session for each in self.expirations], dtype=np.int64)
         self._by_session = {each.session: each for each in self.expirations}
-        self._cached = lru_cache(maxsize=4096)(self._strikes)
+        self._cached = lru_cache(maxsize=4096)(self._contracts)
 
     def expiration(self, session: int) -> Expiration | None:
         """Return the expiration that falls on a session, if one does."""
@@ -89,7 +81,7 @@ class Listing:
         low, high = np.searchsorted(self._sessions, [first, last + 1])
         return self.expirations[low:high]
 
-    def listed_on(self, name: int, session: int) -> tuple[Expiration, ...]:
+    def listed_expirations(self, name: int, session: int) -> tuple[Expiration, ...]:
         """Return the expirations of a name that are listed in a session."""
         ahead = int(self._horizon.days[session]) + _QUARTERLY_DAYS
         last = int(np.searchsorted(self._horizon.days, ahead, side="right")) - 1
@@ -99,30 +91,49 @@ class Listing:
             if any(self._entry(each, tier) <= session for tier in _tiers(name, each))
         )
 
-    def strikes(self, name: int, expiration: Expiration) -> StrikeListing:
-        """Return every strike that is ever listed for a name and expiration."""
+    def contracts(self, name: int, expiration: Expiration) -> Contracts:
+        """Return every contract ever listed for an expiration: calls, then puts, by strike."""
         return self._cached(name, expiration)
+
+    def listed(self, name: int, session: int) -> Contracts:
+        """Return the contracts of a name that are listed in a session."""
+        parts = [self.contracts(name, each) for each in self.listed_expirations(name, session)]
+        everything = Contracts.joined(parts)
+        return everything.take(everything.first_session <= session)
 
     def _entry(self, expiration: Expiration, tier: _Tier) -> int:
         day = self._horizon.days[expiration.session] - tier.days_ahead
         return int(np.searchsorted(self._horizon.days, day))
 
-    def _strikes(self, name: int, expiration: Expiration) -> StrikeListing:
+    def _contracts(self, name: int, expiration: Expiration) -> Contracts:
+        first_listed = self._first_listed(name, expiration)
+        ordered = sorted(first_listed)
+        count = len(ordered)
+        strike = np.tile(np.array(ordered, dtype=np.float64), 2)
+        right = np.repeat(np.array([1, -1], dtype=np.int64), count)
+        expiry = np.full(2 * count, expiration.session, dtype=np.int64)
+        sessions = np.array([first_listed[each] for each in ordered], dtype=np.int64)
+        return Contracts(
+            expiry=expiry,
+            right=right,
+            strike=strike,
+            first_session=np.tile(sessions, 2),
+            monthly=np.full(2 * count, expiration.monthly),
+            code=contract_codes(name, expiry, right, strike),
+        )
+
+    def _first_listed(self, name: int, expiration: Expiration) -> dict[float, int]:
+        """Strike to the session on which it is listed, over the whole life of an expiration."""
         last = min(expiration.session, self._horizon.tradable - 1)
         first_listed: dict[float, int] = {}
         for tier in _tiers(name, expiration):
             entry = self._entry(expiration, tier)
             if entry > last:
                 continue
-            strikes, sessions = _tier_strikes(self._previous[entry : last + 1, name], tier)
-            for strike, session in zip(strikes.tolist(), sessions.tolist(), strict=True):
-                known = first_listed.get(strike, last)
-                first_listed[strike] = min(known, entry + session)
-        ordered = sorted(first_listed)
-        return StrikeListing(
-            strikes=np.array(ordered, dtype=np.float64),
-            first_session=np.array([first_listed[each] for each in ordered], dtype=np.int64),
-        )
+            strikes, waits = _tier_strikes(self._previous[entry : last + 1, name], tier)
+            for strike, wait in zip(strikes.tolist(), waits.tolist(), strict=True):
+                first_listed[strike] = min(first_listed.get(strike, last), entry + wait)
+        return first_listed
 
 
 def _tiers(name: int, expiration: Expiration) -> tuple[_Tier, ...]:
@@ -132,7 +143,7 @@ def _tiers(name: int, expiration: Expiration) -> tuple[_Tier, ...]:
     return weekly + monthly + quarterly
 
 
-def _tier_strikes(previous: FloatArray, tier: _Tier) -> tuple[FloatArray, NDArray[np.int64]]:
+def _tier_strikes(previous: FloatArray, tier: _Tier) -> tuple[FloatArray, IntArray]:
     """Grid strikes within reach of the closes so far, and how many sessions that took."""
     step = strike_step(float(previous[0])) * tier.coarseness
     lows = np.minimum.accumulate(previous) * (1.0 - tier.reach)

@@ -49,8 +49,7 @@ def _second_moment(floor: float, mean: float) -> float:
 
 
 _MARKET_VARIANCE = (
-    MARKET_SHOCK**2
-    + _JUMPS_PER_DAY * _second_moment(VOLATILITY_JUMP_FLOOR, VOLATILITY_JUMP_MEAN)
+    MARKET_SHOCK**2 + _JUMPS_PER_DAY * _second_moment(VOLATILITY_JUMP_FLOOR, VOLATILITY_JUMP_MEAN)
 ) / (1.0 - (1.0 - MARKET_REVERSION) ** 2)
 
 
@@ -135,7 +134,7 @@ def report_table(horizon: Horizon) -> NDArray[np.bool_]:
     sessions = np.arange(len(horizon.days))[:, None]
     phases = np.array([name.phase for name in UNIVERSE])
     reports = np.array([name.earnings_move > 0 for name in UNIVERSE])
-    return (sessions % QUARTER == phases) & reports
+    return np.asarray((sessions % QUARTER == phases) & reports)
 
 
 def daily_paths(key: KeyArray, horizon: Horizon) -> DailyPaths:
@@ -170,13 +169,13 @@ def daily_paths(key: KeyArray, horizon: Horizon) -> DailyPaths:
 
 def leveraged(price: FloatArray, free: FloatArray, leverage: float) -> FloatArray:
     """Return a unit shock to log-volatility correlated with the price's unit move."""
-    return leverage * price + np.sqrt(1.0 - leverage**2) * free
+    return np.asarray(leverage * price + np.sqrt(1.0 - leverage**2) * free)
 
 
 def _unit_moves(moves: FactorMoves, w: Weights) -> FloatArray:
     market_scale = np.sqrt(moves.market_mix)[:, None]
     common = w.market * moves.market[:, None] + w.sector * moves.sector[:, w.sector_index]
-    return common * market_scale + w.own * moves.own * np.sqrt(moves.own_mix)
+    return np.asarray(common * market_scale + w.own * moves.own * np.sqrt(moves.own_mix))
 
 
 def _log_volatilities(shocks: Shocks) -> tuple[FloatArray, FloatArray]:

@@ -94,14 +94,14 @@ def dress_quotes(
     bid_size = np.ceil(depth * np.exp(0.6 * ndtri(uniforms(key, Draw.BID_SIZE, words))))
     ask_size = np.ceil(depth * np.exp(0.6 * ndtri(uniforms(key, Draw.ASK_SIZE, words))))
     where = uniforms(key, Draw.LAST, words)
-    between = _to_tick(name.ticks, 0.5 * (bid + ask))
+    between = np.maximum(_to_tick(name.ticks, 0.5 * (bid + ask)), name.ticks.value[0])
     last = np.where((where < 0.3) & (bid > 0), bid, np.where(where < 0.6, ask, between))
     return Quotes(
         bid=bid,
         ask=ask,
         bid_size=np.where(bid > 0, bid_size, 0.0),
         ask_size=ask_size,
-        last=np.where((traded > 0) & (last > 0), last, np.nan),
+        last=np.where(traded > 0, last, np.nan),
         age_seconds=OLDEST_QUOTE_SECONDS * uniforms(key, Draw.QUOTE_AGE, words),
     )
 

@@ -42,7 +42,7 @@ class Draw(IntEnum):
 
 def seed_key(seed: int) -> KeyArray:
     """Spread a seed over the two words of a Philox key."""
-    return np.random.SeedSequence(seed).generate_state(2, np.uint64)
+    return np.random.SeedSequence(seed).generate_state(2, np.uint64).astype(np.uint64)
 
 
 def stream(key: KeyArray, draw: Draw, *, member: int = 0, session: int = 0) -> np.random.Generator:
@@ -60,7 +60,7 @@ def mix(words: KeyArray) -> KeyArray:
 
 def uniforms(key: KeyArray, draw: Draw, words: Sequence[ArrayLike]) -> FloatArray:
     """Hash broadcast integer words to uniforms in the open interval (0, 1)."""
-    state = np.asarray(mix(key[:1] + np.uint64(draw) * _GOLDEN))
+    state = mix(key[:1] ^ (np.array([draw], dtype=np.uint64) * _GOLDEN))
     for word in words:
         as_unsigned = np.atleast_1d(np.asarray(word)).astype(np.uint64)
         state = mix((state ^ as_unsigned) + _GOLDEN)

@@ -82,7 +82,7 @@ _FAIR = _Liquidity(2.6e6, 0.0006, 3_200, 1.4, TickRule.STANDARD, weeklies=True)
 _THIN = _Liquidity(0.35e6, 0.0030, 110, 6.0, TickRule.NICKEL, weeklies=False)
 
 
-def _name(  # noqa: PLR0913 - one row of the table below
+def _name(
     ticker: str,
     company: str,
     sector: Sector,
@@ -140,7 +140,7 @@ UNIVERSE: tuple[Underlying, ...] = (
           (1.08, -0.30, 0.70), _LIQUID, 7),
     _name("HARP", "Harp Insurance", _S.STRINGS, (148, 0.22, 0.60, 0.35), (0.018, 0.030),
           (1.12, -0.48, 0.80), _FAIR, 13),
-    _name("LARGO", "Largo Shipping", _S.TEMPI, (39, 0.42, 0.45, 0.30), (0.045, 0.050),
+    _name("LARGO", "Largo Shipping", _S.TEMPI, (39, 0.42, 0.45, 0.30), (0.032, 0.050),
           (1.07, -0.25, 0.70), _FAIR, 30),
     _name("LIED", "Lied Publishing", _S.VOICES, (67, 0.29, 0.50, 0.40), (0.015, 0.045),
           (1.10, -0.38, 0.75), _FAIR, 26),
@@ -166,3 +166,6 @@ UNIVERSE: tuple[Underlying, ...] = (
 """Twenty names. LUTE starts below 20 dollars, OPUS above 500; LUTE and VIOL hardly trade."""
 
 SECTORS: tuple[Sector, ...] = tuple(Sector)
+
+NUMBER_OF: dict[str, int] = {name.ticker: number for number, name in enumerate(UNIVERSE)}
+"""Ticker to its position in `UNIVERSE`."""

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from mahler_pipelines.exchange.simulated.american import early_exercise_premium
+from mahler_pipelines.exchange.simulated.contracts import Contracts
 from mahler_pipelines.exchange.simulated.horizon import SECONDS_PER_YEAR, Horizon
 from mahler_pipelines.exchange.simulated.intraday import VARIANCE_EDGE, elapsed_share
 from mahler_pipelines.exchange.simulated.paths import dividend_table, report_table
@@ -28,8 +29,6 @@ RISK_FREE_RATE: Final = 0.04
 _SHORTEST_YEARS: Final = 60.0 / SECONDS_PER_YEAR
 _ORIGIN: Final = 1.7e9
 _EX_DATES_AHEAD: Final = 5
-_CAPTURE_BELOW: Final = 1.15
-"""Calls with strikes farther above the spot gain nothing from a dividend."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,14 +41,15 @@ class Instants:
     spot: FloatArray
     variance: FloatArray
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Contracts:
-    """Contracts of one name: index of the expiration's session, right (+1 or -1), strike."""
-
-    expiry: IntArray
-    right: IntArray
-    strike: FloatArray
+    def take(self, rows: IntArray) -> "Instants":
+        """Return the instants of row numbers, which may repeat."""
+        return Instants(
+            session=self.session[rows],
+            step=self.step[rows],
+            seconds=self.seconds[rows],
+            spot=self.spot[rows],
+            variance=self.variance[rows],
+        )
 
 
 class NameValuation:
@@ -134,9 +134,9 @@ class NameValuation:
         self, state: "_State", contracts: Contracts, value: FloatArray
     ) -> FloatArray:
         """Let calls be exercised just before any of the next ex-dates (Black 1975)."""
-        rich = (contracts.right > 0) & (contracts.strike < _CAPTURE_BELOW * state.spot)
+        calls = contracts.right > 0
         for ahead in range(_EX_DATES_AHEAD):
-            rows = np.flatnonzero(rich & (state.paid + ahead < state.due))
+            rows = np.flatnonzero(calls & (state.paid + ahead < state.due))
             if not len(rows):
                 break
             ex_date = state.paid[rows] + ahead

@@ -1,0 +1,212 @@
+"""Decisions: an analyst's thesis on the best candidates, and what a person is asked."""
+
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from mahler_pipelines.decisions.approvals import expire_due
+from mahler_pipelines.decisions.proposing import Proposal, propose
+from mahler_pipelines.decisions.theses import ask
+from mahler_pipelines.decisions.thesis import Analyst
+from mahler_pipelines.decisions.thesis_table import read_assessments, thesis_table
+from mahler_pipelines.execution.account_view import account_view, with_proposed
+from mahler_pipelines.execution.broker import Broker
+from mahler_pipelines.execution.desk_terms import DeskTerms
+from mahler_pipelines.market.chains import ChainSnapshot
+from mahler_pipelines.orchestration.partitions import (
+    recommendations_of,
+    scan_partition,
+    session_scans,
+)
+from mahler_pipelines.pictures.gallery import payoff_picture
+from mahler_pipelines.pictures.tables import markdown_table
+from mahler_pipelines.review.ledger import LedgerBook
+from mahler_pipelines.strategies.ranking import best
+
+GROUP = "decisions"
+PICTURES = 3
+"""Payoff pictures per scan; `mahler explain` has the numbers of every recommendation."""
+
+
+def decision_assets(account_id: str) -> list[dg.AssetsDefinition]:
+    """Theses and recommendations of one account."""
+    theses_key = dg.AssetKey([account_id, "theses"])
+    recommendations_key = dg.AssetKey([account_id, "recommendations"])
+
+    @dg.asset(
+        key=theses_key,
+        group_name=GROUP,
+        kinds={"anthropic", "parquet"},
+        partitions_def=session_scans,
+        code_version="1",
+    )
+    def theses(
+        context: dg.AssetExecutionContext,
+        option_chains: ChainSnapshot,
+        screened_candidates: pd.DataFrame,
+        volatility_regimes: pd.DataFrame,
+        ledger: dg.ResourceParam[LedgerBook],
+        analyst: dg.ResourceParam[Analyst],
+        terms: dg.ResourceParam[DeskTerms],
+    ) -> dg.MaterializeResult[pd.DataFrame]:
+        """What the analyst says of the best candidate of each underlying, held against the facts.
+
+        Grain: one row per assessed candidate. The playbook is read from the ledger as of the
+        scan, and its version is kept. Every raw answer is a model call in the ledger.
+        """
+        as_of = option_chains.as_of
+        with ledger.reading(account_id) as book:
+            playbook = book.playbook(as_of=as_of)
+        chosen = best(screened_candidates, per_underlying=1, limit=terms.recommendations_per_scan)
+        assessments = ask(
+            chosen,
+            playbook,
+            analyst,
+            ranked=screened_candidates,
+            context=_regimes(volatility_regimes),
+        )
+        with ledger.transaction(account_id) as book:
+            for assessment in assessments:
+                book.add_model_call(assessment.answer.call, at=as_of, run_id=context.run.run_id)
+        table = thesis_table(chosen, assessments, playbook_version=playbook.version)
+        shown = ["underlying", "strategy", "recommend", "confidence", "thesis", "problem"]
+        return dg.MaterializeResult(
+            value=table,
+            metadata={
+                "dagster/row_count": len(table),
+                "analyst": analyst.name,
+                "playbook_version": playbook.version,
+                "without_thesis": int((table["thesis_json"] == "").sum()),
+                "theses": dg.MetadataValue.md(
+                    markdown_table(shown, list(table[shown].itertuples(index=False)))
+                ),
+            },
+        )
+
+    @dg.asset(
+        key=recommendations_key,
+        ins={"theses": dg.AssetIn(key=theses_key)},
+        group_name=GROUP,
+        kinds={"sqlalchemy", "parquet"},
+        partitions_def=session_scans,
+        code_version="1",
+        check_specs=[
+            dg.AssetCheckSpec(
+                "recommendations_are_within_the_gates",
+                asset=recommendations_key,
+                description="Every recommendation passed every gate with the numbers it shows.",
+            )
+        ],
+    )
+    def recommendations(
+        context: dg.AssetExecutionContext,
+        option_chains: ChainSnapshot,
+        theses: pd.DataFrame,
+        ledger: dg.ResourceParam[LedgerBook],
+        broker: dg.ResourceParam[Broker],
+        terms: dg.ResourceParam[DeskTerms],
+    ) -> dg.MaterializeResult[pd.DataFrame]:
+        """Trades proposed to a person, pending in the ledger; refused ones with their reason.
+
+        Grain: one row per assessed candidate. A recommendation binds structure, price band, size
+        and expiry time by its content hash; a re-run finds the same ids and adds nothing.
+        """
+        session, scan = scan_partition(context.partition_key)
+        as_of, snapshot_hash = option_chains.as_of, option_chains.content_hash
+        money = broker.account()
+        proposals: list[Proposal] = []
+        assessments = read_assessments(theses)
+        with ledger.transaction(account_id) as book:
+            expired = expire_due(book, as_of)
+            account = account_view(book, money, at=as_of)
+            for assessment in assessments:
+                proposal = propose(
+                    assessment.candidate,
+                    assessment.answer,
+                    grounding=assessment.grounding,
+                    account_id=account_id,
+                    session=session,
+                    scan=scan.value,
+                    as_of=as_of,
+                    snapshot_hash=snapshot_hash,
+                    account=account,
+                    limits=terms.risk,
+                    approval=terms.approval,
+                    exits=terms.exits,
+                    playbook_version=_version(theses),
+                    run_id=context.run.run_id,
+                )
+                proposals.append(proposal)
+                if proposal.recommendation is not None:
+                    book.add_recommendation(proposal.recommendation, at=as_of)
+                    account = with_proposed(account, proposal.recommendation)
+        proposed = [p.recommendation for p in proposals if p.recommendation is not None]
+        context.instance.add_dynamic_partitions(
+            str(recommendations_of(account_id).name), [shown.id for shown in proposed]
+        )
+        table = _table([a.candidate for a in assessments], proposals)
+        pictures = {
+            f"payoff_{number}": dg.MetadataValue.md(
+                payoff_picture(shown, rate=terms.risk_free_rate)
+            )
+            for number, shown in enumerate(proposed[:PICTURES], start=1)
+        }
+        return dg.MaterializeResult(
+            value=table,
+            metadata={
+                "dagster/row_count": len(table),
+                "recommended": len(proposed),
+                "expired_before": len(expired),
+                "proposals": dg.MetadataValue.md(
+                    markdown_table(list(table.columns), list(table.itertuples(index=False)))
+                ),
+                **pictures,
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="recommendations_are_within_the_gates",
+                    passed=all(
+                        gate["passed"] == "true" for shown in proposed for gate in shown.gates
+                    ),
+                    metadata={"recommended": len(proposed)},
+                )
+            ],
+        )
+
+    return [theses, recommendations]
+
+
+def _regimes(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Underlying -> its regime, as further facts for the analyst."""
+    known = table[table["label"].notna()]
+    return {str(row.underlying): {"regime": str(row.label)} for row in known.itertuples()}
+
+
+def _version(theses: pd.DataFrame) -> int:
+    return int(theses["playbook_version"].iloc[0])
+
+
+def _table(candidates: list[dict[str, Any]], proposals: list[Proposal]) -> pd.DataFrame:
+    """Outcome of every assessed candidate: the recommendation's id, or the refusal."""
+    rows = []
+    for candidate, proposal in zip(candidates, proposals, strict=True):
+        shown, refusal = proposal.recommendation, proposal.refusal
+        rows.append(
+            {
+                "candidate_id": candidate["candidate_id"],
+                "underlying": candidate["underlying"],
+                "strategy": candidate["strategy"],
+                "recommendation_id": shown.id if shown else "",
+                "contracts": shown.contracts if shown else 0,
+                "target_credit": str(shown.target_credit) if shown else "",
+                "floor_credit": str(shown.floor_credit) if shown else "",
+                "max_loss_usd": str(shown.max_loss_usd) if shown else "",
+                "refusal": str(refusal) if refusal else "",
+            }
+        )
+    columns = [
+        *("candidate_id", "underlying", "strategy", "recommendation_id", "contracts"),
+        *("target_credit", "floor_credit", "max_loss_usd", "refusal"),
+    ]
+    return pd.DataFrame(rows, columns=columns).astype({"contracts": "int64"})

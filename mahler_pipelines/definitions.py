@@ -1,0 +1,65 @@
+"""The composition root of the graph: the one place that binds resources and names accounts."""
+
+from typing import Any
+
+import dagster as dg
+
+from assets import candidates, market, volatility
+from assets.decisions import decision_assets
+from assets.execution import execution_assets
+from assets.review import review_assets
+from mahler_pipelines.composition import ComposedDesk, compose
+from mahler_pipelines.orchestration.io_managers import LakeIOManager
+from mahler_pipelines.orchestration.jobs import all_jobs
+from mahler_pipelines.orchestration.schedules import all_schedules
+from mahler_pipelines.orchestration.sensors import all_sensors
+from mahler_pipelines.settings import Settings
+
+
+def account_assets(account_id: str) -> list[dg.AssetsDefinition]:
+    """The part of the graph that belongs to one account; its keys start with the account's name."""
+    return [
+        *decision_assets(account_id),
+        *execution_assets(account_id),
+        *review_assets(account_id),
+    ]
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """Bind the graph to the desk that these settings describe. Connections open on first use."""
+    desk = compose(settings)
+    return dg.Definitions(
+        assets=[
+            *dg.load_assets_from_modules([market, volatility, candidates]),
+            *account_assets(settings.account),
+        ],
+        jobs=all_jobs(),
+        schedules=all_schedules(),
+        sensors=all_sensors(),
+        resources=_resources(desk),
+        executor=dg.in_process_executor,
+    )
+
+
+def _resources(desk: ComposedDesk) -> dict[str, Any]:
+    """Each port as a resource that is made when a run or tick first needs it."""
+
+    def port(name: str, description: str) -> dg.ResourceDefinition:
+        return dg.ResourceDefinition(lambda _: getattr(desk, name), description=description)
+
+    return {
+        "lake": port("lake", "What was seen and computed, in Parquet."),
+        "reference_lake": port("reference_lake", "Ingested bars, volatility indices and rates."),
+        "ledger": port("ledger", "What was decided and done."),
+        "market_data": port("market_data", "The market, over Alpaca's wire."),
+        "broker": port("broker", "The broker, over Alpaca's wire."),
+        "analyst": port("analyst", "Writes theses: rules, or Claude."),
+        "terms": port("terms", "Every limit of the desk."),
+        "io_manager": dg.IOManagerDefinition(lambda _: LakeIOManager(desk.lake)),
+    }
+
+
+__all__ = ["account_assets", "build_definitions", "defs"]
+
+
+defs = build_definitions(Settings.load())

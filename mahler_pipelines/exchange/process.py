@@ -1,0 +1,185 @@
+"""The local exchange as a child process that never outlives its parent."""
+
+import atexit
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from mahler_pipelines.errors import BadInput, MahlerError
+from mahler_pipelines.exchange.accounts import LOCAL_CREDENTIALS, Credentials
+from mahler_pipelines.exchange.server import HOST, READY_FILE
+
+_PR_SET_PDEATHSIG = 1
+_STARTUP_SECONDS = 60.0
+_ANSWER_SECONDS = 600.0
+_STOP_SECONDS = 8.0
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Loopback is never asked through a proxy."""
+
+
+class ExchangeDidNotStart(MahlerError):
+    """The child process ended, or never answered; carries what it wrote."""
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask Linux to end this process when its parent ends, and leave at once if it has.
+
+    Elsewhere the parent's `atexit` alone stops the child.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        raise SystemExit(0)
+
+
+class LocalExchange:
+    """Starts the exchange, waits until it answers, and stops it for sure.
+
+    Start it from a thread that lives as long as it is needed: on Linux the child ends with the
+    thread that started it. `market` is `sim:SEED` or `archive:LAKE_ROOT`. Use as a context manager, or call `start` and
+    `stop`. One process owns a state folder at a time.
+    """
+
+    def __init__(
+        self,
+        market: str,
+        state_dir: Path,
+        *,
+        name: str | None = None,
+        port: int = 0,
+        starting_equity: Decimal | None = None,
+        start_at: datetime | None = None,
+        accounts: Sequence[Credentials] = (LOCAL_CREDENTIALS,),
+    ) -> None:
+        self._state_dir = state_dir
+        self._arguments = ["--market", market, "--state", str(state_dir), "--port", str(port)]
+        if name is not None:
+            self._arguments += ["--name", name]
+        if starting_equity is not None:
+            self._arguments += ["--equity", str(starting_equity)]
+        if start_at is not None:
+            self._arguments += ["--start", start_at.isoformat()]
+        for known in accounts:
+            self._arguments += ["--account", f"{known.key_id}:{known.secret}:{known.account}"]
+        self._child: subprocess.Popen[bytes] | None = None
+        self._url = ""
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Where it answers, without a trailing slash: what alpaca-py takes as `url_override`."""
+        if not self._url:
+            raise BadInput("exchange", "not started", "has no address")
+        return self._url
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id while it runs."""
+        return None if self._child is None else self._child.pid
+
+    def start(self) -> Self:
+        """Start the child and wait until it answers; raise `ExchangeDidNotStart` otherwise."""
+        if self._child is not None:
+            return self
+        self._state_dir.mkdir(parents=True, exist_ok=True)
+        (self._state_dir / READY_FILE).unlink(missing_ok=True)
+        log = self._state_dir / "exchange.log"
+        command = [sys.executable, "-m", "mahler_pipelines.exchange", *self._arguments]
+        with log.open("wb") as output:
+            self._child = subprocess.Popen(  # noqa: S603 our own program
+                [*command, "--die-with-parent", str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        atexit.register(self.stop)
+        try:
+            self._url = self._wait(log)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Stop the child: ask, wait, and kill if it does not listen. Safe to call twice."""
+        child, self._child, self._url = self._child, None, ""
+        atexit.unregister(self.stop)
+        if child is None or child.poll() is not None:
+            return
+        child.terminate()
+        try:
+            child.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+    def status(self) -> dict[str, Any]:
+        """Return what `GET /control/status` says."""
+        answer: dict[str, Any] = self._ask("/control/status")
+        return answer
+
+    def advance_to(self, moment: datetime) -> dict[str, Any]:
+        """Put the clock on a moment and return the status there; the present is no move.
+
+        Raises `BadInput` where the exchange refuses: the past, or no session of the market.
+        """
+        return self._move({"to": moment.isoformat()})
+
+    def set_rate(self, rate: float) -> dict[str, Any]:
+        """Let the clock move by simulated seconds per real second; 0 stands."""
+        return self._move({"rate": rate})
+
+    def journal(self, limit: int = 100) -> list[dict[str, Any]]:
+        """Return the last requests, oldest first."""
+        answer: list[dict[str, Any]] = self._ask(f"/control/journal?limit={limit}")
+        return answer
+
+    def _move(self, body: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = self._ask("/control/clock", body)
+        return answer
+
+    def _wait(self, log: Path) -> str:
+        deadline = time.monotonic() + _STARTUP_SECONDS
+        ready = self._state_dir / READY_FILE
+        while time.monotonic() < deadline:
+            if self._child is None or self._child.poll() is not None:
+                raise ExchangeDidNotStart(f"the exchange ended: {log.read_text().strip()}")
+            if ready.exists():
+                return f"http://{HOST}:{json.loads(ready.read_text())['port']}"
+            time.sleep(0.02)
+        raise ExchangeDidNotStart(f"no answer in {_STARTUP_SECONDS:.0f} s: {log.read_text()}")
+
+    def _ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=data)  # noqa: S310 loopback
+        try:
+            with _DIRECT.open(request, timeout=_ANSWER_SECONDS) as answer:
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            with contextlib.closing(error):
+                message = json.loads(error.read())["message"]
+            raise BadInput("clock", body, message) from None
