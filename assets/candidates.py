@@ -38,7 +38,7 @@ def screened_candidates(
     iv_ranks: pd.DataFrame,
     lake: dg.ResourceParam[Lake],
     terms: dg.ResourceParam[DeskTerms],
-) -> dg.MaterializeResult[pd.DataFrame]:
+):
     """Vertical spreads that pass every gate, ranked; refusals and pair counts lie beside them.
 
     Grain: one row per kept pair. `screen_refusals` keeps code, value and limit of every refused

@@ -10,7 +10,11 @@ from mahler_pipelines.decisions.proposing import Proposal, propose
 from mahler_pipelines.decisions.theses import ask
 from mahler_pipelines.decisions.thesis import Analyst
 from mahler_pipelines.decisions.thesis_table import read_assessments, thesis_table
-from mahler_pipelines.execution.account_view import account_view, with_proposed
+from mahler_pipelines.execution.account_view import (
+    account_view,
+    current_exposure,
+    with_proposed,
+)
 from mahler_pipelines.execution.broker import Broker
 from mahler_pipelines.execution.desk_terms import DeskTerms
 from mahler_pipelines.market.chains import ChainSnapshot
@@ -22,6 +26,7 @@ from mahler_pipelines.orchestration.partitions import (
 from mahler_pipelines.pictures.gallery import payoff_picture
 from mahler_pipelines.pictures.tables import markdown_table
 from mahler_pipelines.review.ledger import LedgerBook
+from mahler_pipelines.risk.room import without_room
 from mahler_pipelines.strategies.ranking import best
 
 GROUP = "decisions"
@@ -53,12 +58,19 @@ def decision_assets(account_id: str) -> list[dg.AssetsDefinition]:
         """What the analyst says of the best candidate of each underlying, held against the facts.
 
         Grain: one row per assessed candidate. The playbook is read from the ledger as of the
-        scan, and its version is kept. Every raw answer is a model call in the ledger.
+        scan, and its version is kept. Every raw answer is a model call in the ledger. Candidates
+        that the account has no room for are not asked about, and counted.
         """
         as_of = option_chains.as_of
         with ledger.reading(account_id) as book:
             playbook = book.playbook(as_of=as_of)
-        chosen = best(screened_candidates, per_underlying=1, limit=terms.recommendations_per_scan)
+            exposure = current_exposure(book)
+        no_room = without_room(screened_candidates, exposure, terms.risk)
+        chosen = best(
+            screened_candidates[no_room == ""],
+            per_underlying=1,
+            limit=terms.recommendations_per_scan,
+        )
         assessments = ask(
             chosen,
             playbook,
@@ -77,6 +89,7 @@ def decision_assets(account_id: str) -> list[dg.AssetsDefinition]:
                 "dagster/row_count": len(table),
                 "analyst": analyst.name,
                 "playbook_version": playbook.version,
+                "no_room": dg.MetadataValue.json(_counts(no_room[no_room != ""])),
                 "without_thesis": int((table["thesis_json"] == "").sum()),
                 "theses": dg.MetadataValue.md(
                     markdown_table(shown, list(table[shown].itertuples(index=False)))
@@ -106,7 +119,7 @@ def decision_assets(account_id: str) -> list[dg.AssetsDefinition]:
         ledger: dg.ResourceParam[LedgerBook],
         broker: dg.ResourceParam[Broker],
         terms: dg.ResourceParam[DeskTerms],
-    ) -> dg.MaterializeResult[pd.DataFrame]:
+    ):
         """Trades proposed to a person, pending in the ledger; refused ones with their reason.
 
         Grain: one row per assessed candidate. A recommendation binds structure, price band, size
@@ -181,6 +194,10 @@ def _regimes(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Underlying -> its regime, as further facts for the analyst."""
     known = table[table["label"].notna()]
     return {str(row.underlying): {"regime": str(row.label)} for row in known.itertuples()}
+
+
+def _counts(codes: "pd.Series[str]") -> dict[str, int]:
+    return {str(code): int(count) for code, count in codes.value_counts().items()}
 
 
 def _version(theses: pd.DataFrame) -> int:

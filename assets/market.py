@@ -88,7 +88,7 @@ def option_chains(
     context: dg.AssetExecutionContext,
     market_data: dg.ResourceParam[MarketData],
     terms: dg.ResourceParam[DeskTerms],
-) -> dg.MaterializeResult[ChainSnapshot]:
+):
     """The quotes of every listed contract, as one immutable snapshot named by its hash.
 
     Grain: one row per contract, session and scan.

@@ -50,7 +50,7 @@ def review_assets(account_id: str) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         ledger: dg.ResourceParam[LedgerBook],
         broker: dg.ResourceParam[Broker],
-    ) -> dg.MaterializeResult[None]:
+    ):
         """Realised and unrealised results, equity and drawdown of the session.
 
         Grain: one row per account and session.

@@ -11,6 +11,7 @@ from mahler_pipelines.market.lake import Lake
 from mahler_pipelines.market.liquidity import quote_defects
 from mahler_pipelines.market.rank_history import (
     FROM_SCAN,
+    earlier_today,
     empty_history,
     fill_history,
     latest_history,
@@ -46,7 +47,7 @@ def implied_volatilities(
     context: dg.AssetExecutionContext,
     option_chains: ChainSnapshot,
     terms: dg.ResourceParam[DeskTerms],
-) -> dg.MaterializeResult[pd.DataFrame]:
+):
     """Mid, European implied volatility and greeks of every contract; a reason where there is none.
 
     Grain: one row per contract, session and scan.
@@ -107,8 +108,9 @@ def iv_history(
         calendar.offset(session, -terms.rank_lookback), calendar.previous(session)
     )
     known = latest_history(
-        lake, "iv_history", sessions=wanted[-10:], scans=[scan.value for scan in Scan]
+        lake, "iv_history", sessions=[*wanted[-10:], session], scans=[scan.value for scan in Scan]
     )
+    known = known[known["session"] < pd.Timestamp(session)]
     past = fill_history(
         known,
         market_data,
@@ -150,7 +152,7 @@ def iv_ranks(
     iv_history: pd.DataFrame,
     reference_lake: dg.ResourceParam[Lake],
     terms: dg.ResourceParam[DeskTerms],
-) -> dg.MaterializeResult[pd.DataFrame]:
+):
     """IV rank and IV percentile over 252 sessions, and what each rests on.
 
     Grain: one row per underlying, session and scan.
@@ -195,16 +197,23 @@ def volatility_regimes(
     context: dg.AssetExecutionContext,
     iv_history: pd.DataFrame,
     underlying_bars: pd.DataFrame,
+    lake: dg.ResourceParam[Lake],
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """Calm, normal or stressed, with probabilities; fitted only on sessions before this one.
 
-    Grain: one row per underlying, session and scan.
+    Grain: one row per underlying, session and scan. The first scan of a session fits, the later
+    ones of that session have the same past and take its answer.
     """
     session, _ = scan_partition(context.partition_key)
-    found = regimes(
-        underlying_bars,
-        iv_history[iv_history["implied_volatility"].notna()],
-        as_of=TradingCalendar().open(session),
+    fitted = earlier_today(lake, "volatility_regimes", session=session)
+    found = (
+        regimes(
+            underlying_bars,
+            iv_history[iv_history["implied_volatility"].notna()],
+            as_of=TradingCalendar().open(session),
+        )
+        if fitted is None
+        else fitted
     )
     return dg.MaterializeResult(
         value=found,

@@ -22,19 +22,21 @@ from mahler_pipelines.execution.desk_terms import DeskTerms
 from mahler_pipelines.market.data import MarketData
 from mahler_pipelines.market.lake import Lake
 from mahler_pipelines.review.ledger import LedgerBook
-from mahler_pipelines.risk.exit_terms import ExitAction, ExitTerms
+from mahler_pipelines.risk.exit_terms import ExitTerms
 from mahler_pipelines.risk.limits import RiskLimits
-from mahler_pipelines.settings import Mode, Settings
+from mahler_pipelines.settings import AnalystChoice, Mode, Settings
 from mahler_pipelines.storage.books import BookPaths
 from mahler_pipelines.strategies.limits import ScreenLimits
 
 if TYPE_CHECKING:
     from mahler_pipelines.adapters.alpaca import AlpacaConnection
+    from mahler_pipelines.exchange.control import ExchangeControl
     from mahler_pipelines.exchange.process import LocalExchange
     from mahler_pipelines.storage.ingest_report import IngestReport
 
 LOCAL_KEY, LOCAL_SECRET = "local-main", "local-secret"
-INDEX_TICK = Decimal("0.05")
+RANK_STAND_INS = {"SPX": "VIX", "SPY": "VIX", "NDX": "VXN", "QQQ": "VXN", "RUT": "RVX"}
+"""Underlying -> the volatility index that may stand in for its history."""
 KEPT_BY_A_FRESH_START = ("archive",)
 
 Progress = Callable[[Path, int, int], None]
@@ -133,7 +135,8 @@ class ComposedDesk:
         from mahler_pipelines.storage.ledger import SqlLedgerBook
 
         self.paths.create()
-        return SqlLedgerBook(self.settings.database_url or self.paths.ledger_url)
+        shared = self.settings.database_url
+        return SqlLedgerBook(shared.get_secret_value() if shared else self.paths.ledger_url)
 
     @cached_property
     def broker(self) -> Broker:
@@ -147,19 +150,19 @@ class ComposedDesk:
         """Alpaca's market data, or the local exchange's over the same wire."""
         from mahler_pipelines.adapters.alpaca import AlpacaMarketData
 
-        return AlpacaMarketData(self._connection)
+        alpaca = self.settings.alpaca
+        return AlpacaMarketData(
+            self._connection, option_feed=alpaca.options_feed, stock_feed=alpaca.stock_feed
+        )
 
     @cached_property
     def analyst(self) -> Analyst:
         """The rules, or Claude where there is a key and the settings want it."""
-        chosen, key = self.settings.analyst, self.settings.anthropic_api_key
-        wants_claude = chosen.name == "claude" or (chosen.name == "auto" and key is not None)
-        if not wants_claude:
+        chosen, key = self.settings.analyst, self.settings.anthropic.api_key
+        if key is None or self.settings.analyst_in_use is AnalystChoice.RULES:
             from mahler_pipelines.decisions.rules_analyst import RulesAnalyst
 
             return RulesAnalyst()
-        if key is None:
-            raise BadInput("analyst.name", "claude", "needs ANTHROPIC_API_KEY")
         from mahler_pipelines.adapters.anthropic import ClaudeAnalyst
 
         return ClaudeAnalyst(
@@ -168,6 +171,7 @@ class ComposedDesk:
             base_url=chosen.base_url,
             timeout_seconds=chosen.timeout_seconds,
             max_tokens=chosen.max_tokens,
+            max_attempts=chosen.max_attempts,
         )
 
     @cached_property
@@ -177,7 +181,8 @@ class ComposedDesk:
         if self.settings.mode is Mode.LOCAL:
             url = self.exchange_url()
             return AlpacaConnection(LOCAL_KEY, LOCAL_SECRET, trading_url=url, data_url=url)
-        key, secret = self.settings.alpaca_api_key, self.settings.alpaca_secret_key
+        alpaca = self.settings.alpaca
+        key, secret = alpaca.api_key, alpaca.secret_key
         if key is None or secret is None:
             raise BadInput(
                 "mode",
@@ -188,6 +193,8 @@ class ComposedDesk:
             key.get_secret_value(),
             secret.get_secret_value(),
             paper=self.settings.mode is Mode.PAPER,
+            trading_url=alpaca.trading_url,
+            data_url=alpaca.data_url,
         )
 
     def exchange_url(self) -> str:
@@ -199,6 +206,12 @@ class ComposedDesk:
             raise BrokerUnavailable(
                 f"no local exchange runs for {self.paths.book}: start `mahler dev`"
             ) from None
+
+    def exchange_control(self) -> "ExchangeControl":
+        """The control routes of this book's local exchange."""
+        from mahler_pipelines.exchange.control import ExchangeControl
+
+        return ExchangeControl(self.exchange_url())
 
     def archive_sessions(self) -> frozenset[date]:
         """Sessions the archive has quotes of; empty for a simulated market."""
@@ -266,12 +279,12 @@ def desk_terms(settings: Settings, *, universe: tuple[str, ...]) -> DeskTerms:
             profit_target=settings.exits.profit_target,
             stop_loss=settings.exits.stop_loss,
             time_exit_dte=settings.exits.time_exit_dte,
-            action=ExitAction(settings.exits.action),
+            action=settings.exits.action,
         ),
         risk_free_rate=settings.rates.risk_free,
         rank_lookback=lookback,
         rank_minimum=minimum,
-        rank_stand_ins=dict(settings.rank_stand_ins),
+        rank_stand_ins=dict(RANK_STAND_INS),
         recommendations_per_scan=settings.approval.recommendations_per_scan,
         fee_per_contract=settings.exchange.fee_per_contract,
         dry_run=settings.dry_run,

@@ -45,7 +45,7 @@ NETWORK = {"httpx", "httpx2", "requests", "urllib3", "websockets", "aiohttp"}
 ALLOWED_THIRD_PARTIES: dict[str, set[str]] = {
     "errors": set(),
     **dict.fromkeys(PURE_ROOMS, MATHEMATICS),
-    "pictures": MATHEMATICS | {"matplotlib"},
+    "pictures": MATHEMATICS | {"matplotlib", "PIL"},
     "storage": MATHEMATICS
     | {"pydantic_core", "alembic", "duckdb", "fsspec", "pyarrow", "sqlalchemy"},
     "settings": {"pydantic", "pydantic_settings", "dotenv"},

@@ -21,6 +21,7 @@ NOT_IMPORTED = {"dagster-webserver"}
 
 IMPORT_NAMES = {
     "alpaca-py": "alpaca",
+    "pillow": "PIL",
     "psycopg2-binary": "psycopg2",
     "python-dotenv": "dotenv",
     "scikit-learn": "sklearn",

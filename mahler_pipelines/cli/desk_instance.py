@@ -38,7 +38,14 @@ def execution_run_requests(
 ) -> Sequence[dg.RunRequest]:
     """Evaluate `approval_sensor` once, here and now, and apply the partitions it asks for."""
     sensor = definitions.resolve_sensor_def("approval_sensor")
-    with dg.build_sensor_context(instance=instance, definitions=definitions) as context:
+    with (
+        dg.partition_loading_context(dynamic_partitions_store=instance),
+        dg.build_sensor_context(
+            instance=instance,
+            repository_def=definitions.get_repository_def(),
+            resources=dict(definitions.resources or {}),
+        ) as context,
+    ):
         tick = sensor.evaluate_tick(context)
     for request in tick.dynamic_partitions_requests or []:
         instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))

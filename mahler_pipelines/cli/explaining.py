@@ -62,4 +62,7 @@ def _quotes(
     """The quotes that were shown, from the immutable snapshot, verified by its hash."""
     snapshot = desk.lake.snapshot(content_hash=snapshot_hash)
     rows = snapshot.quotes[snapshot.quotes["symbol"].isin(symbols)]
-    return [{"snapshot": snapshot_hash, **row} for row in rows.to_dict("records")]
+    return [
+        {"snapshot": snapshot_hash, **{str(name): value for name, value in row.items()}}
+        for row in rows.to_dict("records")
+    ]

@@ -11,6 +11,7 @@ from mahler_pipelines.errors import MissingData
 from mahler_pipelines.execution.trades import LegPrice, Trade
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.review.performance import DailyPerformance
+from mahler_pipelines.strategies.spread_screening import PAIR_CODES
 
 
 def build_report(
@@ -159,8 +160,7 @@ def _scan(desk: ComposedDesk, session: date, scan: Scan) -> dict[str, Any] | Non
     except MissingData:
         return None
     whole = refusals[refusals["level"] == "underlying"]
-    codes = pairs.drop(columns=[*PAIR_KEYS, "legs", "considered", "kept", "refused"])
-    by_code = codes.sum(numeric_only=True).astype(int)
+    by_code = pairs[[code.value for code in PAIR_CODES]].sum()
     return {
         "session": str(session),
         "scan": scan.value,
@@ -172,21 +172,19 @@ def _scan(desk: ComposedDesk, session: date, scan: Scan) -> dict[str, Any] | Non
         "underlyings_refused": {str(k): int(v) for k, v in whole["code"].value_counts().items()},
         "expirations": [
             {
-                "underlying": row.underlying,
-                "root": row.root,
-                "expiration": f"{row.expiration:%Y-%m-%d}",
-                "right": "C" if row.right > 0 else "P",
-                "legs": int(row.legs),
-                "considered": int(row.considered),
-                "kept": int(row.kept),
-                "refused": int(row.refused),
+                "underlying": row["underlying"],
+                "strategy": row["strategy"],
+                "root": row["root"],
+                "expiration": f"{row['expiration']:%Y-%m-%d}",
+                "right": "C" if row["right"] > 0 else "P",
+                "legs": int(row["legs"]),
+                "considered": int(row["considered"]),
+                "kept": int(row["kept"]),
+                "refused": int(row["refused"]),
             }
-            for row in pairs.itertuples()
+            for row in pairs.to_dict("records")
         ],
     }
-
-
-PAIR_KEYS = ("underlying", "root", "expiration", "right")
 
 
 def _performance(row: DailyPerformance) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -81,7 +79,6 @@ def _play(desk: ComposedDesk, settings: Settings, plan: RunPlan) -> int:
     calendar = TradingCalendar()
     total = sum(len(plan.moments(session, calendar)) for session in plan.sessions)
     with (
-        _quiet_dagster(),
         local_exchange(desk, begin=calendar.open(plan.sessions[0])) as exchange,
         open_instance(desk.paths.dagster) as instance,
         progress_bar() as bar,
@@ -105,20 +102,6 @@ def _play(desk: ComposedDesk, settings: Settings, plan: RunPlan) -> int:
         runner.play(plan)
         bar.update(task, completed=total, description="done")
     return runner.failures
-
-
-@contextmanager
-def _quiet_dagster() -> Iterator[None]:
-    """Keep Dagster's event stream out of the terminal; the instance still records all of it."""
-    import logging
-
-    logger = logging.getLogger("dagster")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _sessions(text: str | None, desk: ComposedDesk, source: MarketSource) -> tuple[date, ...]:

@@ -7,9 +7,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from mahler_pipelines.composition import ComposedDesk, compose, local_exchange
 from mahler_pipelines.errors import BadInput, MahlerError
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.sessions import TradingCalendar
+
+if TYPE_CHECKING:
+    from mahler_pipelines.exchange.process import LocalExchange
 
 Market = Annotated[str | None, typer.Option(help="sim:SEED or archive:PATH.")]
 
@@ -93,7 +96,7 @@ def advance(
     """Move the local exchange's clock forward; the desk's sensors then play the moment."""
     desk = load_desk(market=market)
     client = desk.exchange_control()
-    now = datetime.fromisoformat(client.status()["clock"]["now"])
+    now = client.now()
     target = _target(to, now)
     client.advance_to(target)
     console.print(f"{now:%Y-%m-%d %H:%M} -> {target:%Y-%m-%d %H:%M} UTC")
@@ -128,11 +131,14 @@ def _coming(to: str, now: datetime, calendar: TradingCalendar) -> Iterator[datet
         session = calendar.next(session)
 
 
-def _first_session(desk: Any) -> Any:
+def _first_session(desk: ComposedDesk) -> date:
     from mahler_pipelines.cli.running import DEFAULT_SESSIONS
 
-    known = desk.archive_sessions() if str(desk.settings.market).startswith("archive") else None
-    return min(known) if known else DEFAULT_SESSIONS[0]
+    return min(desk.archive_sessions(), default=DEFAULT_SESSIONS[0])
+
+
+def _stands_at(served: "LocalExchange") -> str:
+    return f"{datetime.fromisoformat(served.status()['now']):%Y-%m-%d %H:%M} UTC"
 
 
 def _workspace(home: Path) -> Path:

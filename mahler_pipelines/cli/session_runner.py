@@ -1,6 +1,5 @@
 """Run sessions through the Dagster graph in process, moment by moment of the market's clock."""
 
-import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -23,6 +22,10 @@ from mahler_pipelines.orchestration.partitions import scan_key, session_key
 
 if TYPE_CHECKING:
     from mahler_pipelines.exchange.process import LocalExchange
+
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Keeps the event stream out of the terminal; the instance still records all of it."""
 
 
 class ApprovalPolicy(StrEnum):
@@ -141,9 +144,12 @@ class SessionRunner:
             self._run("order_execution", str(request.partition_key), dict(request.tags))
 
     def _run(self, job: str, partition: str, tags: dict[str, str] | None = None) -> None:
-        with contextlib.ExitStack():
-            result = self.definitions.resolve_job_def(job).execute_in_process(
-                instance=self.instance, partition_key=partition, raise_on_error=False, tags=tags
-            )
+        result = self.definitions.resolve_job_def(job).execute_in_process(
+            run_config=QUIET,
+            instance=self.instance,
+            partition_key=partition,
+            raise_on_error=False,
+            tags=tags,
+        )
         if not result.success:
             self.failures += 1

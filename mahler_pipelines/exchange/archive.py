@@ -186,9 +186,10 @@ class ArchivedMarket:
         self,
         underlying: str,
         start: date,
-        end: date,  # noqa: ARG002 the port's signature
+        end: date,
     ) -> tuple[tuple[date, Decimal], ...]:
         """None: an archive does not tell of dividends."""
+        del underlying, start, end
         return ()
 
     def _snapshot_session(self, when: datetime) -> date | None:
@@ -228,7 +229,8 @@ class ArchivedMarket:
             return connection.execute(
                 "SELECT symbol, any_value(underlying) AS underlying, any_value(root) AS root,"
                 ' any_value(expiration) AS expiration, any_value("right") AS "right",'
-                " any_value(strike) AS strike, CAST(min(session) AS DATE)::TIMESTAMP AS first_session"
+                " any_value(strike) AS strike,"
+                " CAST(min(session) AS DATE)::TIMESTAMP AS first_session"
                 " FROM read_parquet($files, hive_partitioning = true) GROUP BY symbol"
                 " ORDER BY symbol",
                 {"files": str(self._quotes_root / "session=*" / "*.parquet")},

@@ -1,7 +1,6 @@
 """The local exchange as a child process that never outlives its parent."""
 
 import atexit
-import contextlib
 import ctypes
 import json
 import os
@@ -9,8 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -20,14 +17,12 @@ from typing import Any, Self
 
 from mahler_pipelines.errors import BadInput, MahlerError
 from mahler_pipelines.exchange.accounts import LOCAL_CREDENTIALS, Credentials
+from mahler_pipelines.exchange.control import ExchangeControl
 from mahler_pipelines.exchange.server import HOST, READY_FILE
 
 _PR_SET_PDEATHSIG = 1
 _STARTUP_SECONDS = 60.0
-_ANSWER_SECONDS = 600.0
 _STOP_SECONDS = 8.0
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Loopback is never asked through a proxy."""
 
 
 class ExchangeDidNotStart(MahlerError):
@@ -50,8 +45,8 @@ class LocalExchange:
     """Starts the exchange, waits until it answers, and stops it for sure.
 
     Start it from a thread that lives as long as it is needed: on Linux the child ends with the
-    thread that started it. `market` is `sim:SEED` or `archive:LAKE_ROOT`. Use as a context manager, or call `start` and
-    `stop`. One process owns a state folder at a time.
+    thread that started it. `market` is `sim:SEED` or `archive:LAKE_ROOT`. Use as a context manager,
+    or call `start` and `stop`. One process owns a state folder at a time.
     """
 
     def __init__(
@@ -137,30 +132,21 @@ class LocalExchange:
             child.kill()
             child.wait()
 
+    @property
+    def control(self) -> ExchangeControl:
+        """A client of its control routes: clock, rate, journal."""
+        return ExchangeControl(self.url)
+
     def status(self) -> dict[str, Any]:
         """Return what `GET /control/status` says."""
-        answer: dict[str, Any] = self._ask("/control/status")
-        return answer
+        return self.control.status()
 
     def advance_to(self, moment: datetime) -> dict[str, Any]:
         """Put the clock on a moment and return the status there; the present is no move.
 
         Raises `BadInput` where the exchange refuses: the past, or no session of the market.
         """
-        return self._move({"to": moment.isoformat()})
-
-    def set_rate(self, rate: float) -> dict[str, Any]:
-        """Let the clock move by simulated seconds per real second; 0 stands."""
-        return self._move({"rate": rate})
-
-    def journal(self, limit: int = 100) -> list[dict[str, Any]]:
-        """Return the last requests, oldest first."""
-        answer: list[dict[str, Any]] = self._ask(f"/control/journal?limit={limit}")
-        return answer
-
-    def _move(self, body: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = self._ask("/control/clock", body)
-        return answer
+        return self.control.advance_to(moment)
 
     def _wait(self, log: Path) -> str:
         deadline = time.monotonic() + _STARTUP_SECONDS
@@ -172,14 +158,3 @@ class LocalExchange:
                 return f"http://{HOST}:{json.loads(ready.read_text())['port']}"
             time.sleep(0.02)
         raise ExchangeDidNotStart(f"no answer in {_STARTUP_SECONDS:.0f} s: {log.read_text()}")
-
-    def _ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data=data)  # noqa: S310 loopback
-        try:
-            with _DIRECT.open(request, timeout=_ANSWER_SECONDS) as answer:
-                return json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            with contextlib.closing(error):
-                message = json.loads(error.read())["message"]
-            raise BadInput("clock", body, message) from None

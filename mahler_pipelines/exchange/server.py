@@ -5,7 +5,9 @@
 
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -58,7 +60,7 @@ def build_app(
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens as soon as it does, and takes it back when it stops."""
+    """Says where it listens as soon as it does, and takes that back when it stops."""
 
     def __init__(self, config: uvicorn.Config, ready_file: Path) -> None:
         super().__init__(config)
@@ -78,6 +80,10 @@ class _Server(uvicorn.Server):
         sys.stdout.write(f"exchange listening on http://{HOST}:{port}\n")
         sys.stdout.flush()
 
+    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().shutdown(sockets)  # type: ignore[arg-type]
+        self._ready_file.unlink(missing_ok=True)
+
 
 def serve(app: Starlette, state_dir: Path, *, port: int = 0) -> None:
     """Serve until SIGTERM or SIGINT; port 0 takes a free one, told in `exchange.json`."""
@@ -89,12 +95,15 @@ def serve(app: Starlette, state_dir: Path, *, port: int = 0) -> None:
         access_log=False,
         timeout_graceful_shutdown=3,
     )
-    ready_file = state_dir / READY_FILE
-    server = _Server(config, ready_file)
-    try:
-        server.run()
-    finally:
-        ready_file.unlink(missing_ok=True)
+    if threading.current_thread() is threading.main_thread():
+        # uvicorn shuts down gracefully and then raises the signal again for the handler before it.
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(stop, _leave)
+    _Server(config, state_dir / READY_FILE).run()
+
+
+def _leave(_signal: int, _frame: object) -> None:
+    raise SystemExit(0)
 
 
 def _write_atomically(path: Path, text: str) -> None:

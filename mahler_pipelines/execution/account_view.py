@@ -37,8 +37,13 @@ def account_view(ledger: ExecutionLedger, account: BrokerAccount, *, at: datetim
         entries_today=ledger.entries_on(session),
         realised_pnl_today=realised,
         unrealised_pnl_today=change - realised,
-        exposure=Exposure((*_open(ledger), *_working(ledger))),
+        exposure=current_exposure(ledger),
     )
+
+
+def current_exposure(ledger: ExecutionLedger) -> Exposure:
+    """What open trades and working opening orders can lose."""
+    return Exposure((*_open(ledger), *_working(ledger)))
 
 
 class GateRecheck:

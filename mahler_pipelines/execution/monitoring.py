@@ -14,7 +14,11 @@ from mahler_pipelines.execution.fills import leg_prices
 from mahler_pipelines.execution.ledger import ExecutionLedger
 from mahler_pipelines.execution.marks import PartialClose, mark_trades
 from mahler_pipelines.execution.messages import announce_exit_reached
-from mahler_pipelines.execution.reconciliation import SettledOrder, settle_working_orders
+from mahler_pipelines.execution.reconciliation import (
+    SettledOrder,
+    raise_if_corrupt,
+    settle_each,
+)
 from mahler_pipelines.execution.trades import (
     ExitReason,
     PositionMark,
@@ -43,9 +47,10 @@ def watch(desk: ExecutionDesk, *, exits: ExitTerms) -> MonitorReport:
     """Settle orders and expiries, mark every open trade from one look at the market, and exit.
 
     A close that can't be made now is an outcome in the report, and does not stop the others.
-    Trades already closing are re-quoted. Outside market hours nothing is sent.
+    Trades already closing are re-quoted. Outside market hours nothing is sent. Raises `CorruptData`
+    at the very end when the broker's report on an order contradicts the ledger.
     """
-    settled = settle_working_orders(desk)
+    settled = settle_each(desk)
     expired = settle_expired(desk)
     clock = desk.broker.clock()
     now = present(clock)
@@ -53,6 +58,7 @@ def watch(desk: ExecutionDesk, *, exits: ExitTerms) -> MonitorReport:
     waiting = {outcome.trade_id for outcome in expired if outcome.reason is None}
     live = tuple(trade for trade in trades if trade.id not in waiting)
     if not live:
+        raise_if_corrupt(settled)
         return MonitorReport(desk.account_id, now, settled, expired, (), (), (), None)
     seen = observe(
         desk,
@@ -71,6 +77,7 @@ def watch(desk: ExecutionDesk, *, exits: ExitTerms) -> MonitorReport:
     )
     _keep(desk, marks)
     outcomes = _exit(desk, live, marks, terms=exits, seen=seen) if clock.is_open else ()
+    raise_if_corrupt(settled)
     return MonitorReport(
         desk.account_id, now, settled, expired, live, marks, outcomes, seen.snapshot_hash
     )

@@ -6,7 +6,13 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from mahler_pipelines.decisions.recommendation import Recommendation
-from mahler_pipelines.errors import BrokerError, LeaseHeld
+from mahler_pipelines.errors import (
+    BrokerError,
+    CorruptData,
+    IllegalTransition,
+    LeaseHeld,
+    MahlerError,
+)
 from mahler_pipelines.execution.booking import closing_fills
 from mahler_pipelines.execution.broker import BrokerOrder, BrokerPosition, OrderStatus
 from mahler_pipelines.execution.desk import (
@@ -39,6 +45,7 @@ class SettledOrder:
     before: OrderStatus
     after: OrderStatus
     problem: str = ""
+    corrupt: bool = False
 
 
 class FindingKind(StrEnum):
@@ -65,8 +72,16 @@ def settle_working_orders(desk: ExecutionDesk) -> tuple[SettledOrder, ...]:
     """Ask the broker after every order that is not final, by client order id, and finish it.
 
     A resting opening order whose recommendation has expired is cancelled; what it filled becomes a
-    trade. An order that can't be asked after now keeps its state and says why.
+    trade. An order that can't be asked after now keeps its state and says why. Raises `CorruptData`
+    after all others are settled when the broker's report on one contradicts the ledger.
     """
+    settled = settle_each(desk)
+    raise_if_corrupt(settled)
+    return settled
+
+
+def settle_each(desk: ExecutionDesk) -> tuple[SettledOrder, ...]:
+    """Do as `settle_working_orders`, leaving it to the caller to call `raise_if_corrupt`."""
     settled: list[SettledOrder] = []
     for purpose, lease in LEASES.items():
         with desk.transaction() as ledger:
@@ -78,8 +93,15 @@ def settle_working_orders(desk: ExecutionDesk) -> tuple[SettledOrder, ...]:
                 settled += [_settle(desk, record) for record in waiting]
         except LeaseHeld as held:
             # Whoever holds it is working on these very orders.
-            settled += [_unsettled(record, str(held)) for record in waiting]
+            settled += [_unsettled(record, held) for record in waiting]
     return tuple(settled)
+
+
+def raise_if_corrupt(settled: Sequence[SettledOrder]) -> None:
+    """Raise `CorruptData` naming every order whose report contradicts the ledger."""
+    corrupt = [f"{order.client_order_id}: {order.problem}" for order in settled if order.corrupt]
+    if corrupt:
+        raise CorruptData("; ".join(corrupt))
 
 
 def reconcile(desk: ExecutionDesk) -> tuple[Finding, ...]:
@@ -92,7 +114,7 @@ def reconcile(desk: ExecutionDesk) -> tuple[Finding, ...]:
     now = present(desk.broker.clock())
     session = session_of(now)
     with desk.transaction() as ledger:
-        expected = _expected_positions(ledger, after=session)
+        expected = expected_positions(ledger, after=session)
         known = {order.client_order_id: ledger.order(order.client_order_id) for order in orders}
         findings = (
             *_position_findings(expected, positions, _expiring(ledger, by=session)),
@@ -107,8 +129,8 @@ def _settle(desk: ExecutionDesk, record: OrderRecord) -> SettledOrder:
     try:
         order = desk.broker.order_by_client_id(record.client_order_id)
         after = _apply(desk, record, order)
-    except BrokerError as error:
-        return _unsettled(record, str(error))
+    except (BrokerError, CorruptData, IllegalTransition) as error:
+        return _unsettled(record, error)
     problem = ""
     if order is None and after.status in (OrderStatus.ACKNOWLEDGED, OrderStatus.PARTIALLY_FILLED):
         problem = "the broker acknowledged this order and no longer knows it"
@@ -147,13 +169,18 @@ def _reload(desk: ExecutionDesk, record: OrderRecord) -> OrderRecord:
         return ledger.order(record.client_order_id) or record
 
 
-def _unsettled(record: OrderRecord, problem: str) -> SettledOrder:
+def _unsettled(record: OrderRecord, error: MahlerError) -> SettledOrder:
     return SettledOrder(
-        record.client_order_id, record.purpose, record.status, record.status, problem
+        record.client_order_id,
+        record.purpose,
+        before=record.status,
+        after=record.status,
+        problem=str(error),
+        corrupt=isinstance(error, CorruptData | IllegalTransition),
     )
 
 
-def _expected_positions(ledger: ExecutionLedger, *, after: date) -> dict[str, int]:
+def expected_positions(ledger: ExecutionLedger, *, after: date) -> dict[str, int]:
     """Signed contracts per symbol: open trades less what is closed of them, and partial fills."""
     expected: dict[str, int] = {}
 

@@ -163,7 +163,8 @@ def first_reason(
 def unusable_strike(strike: pd.Series) -> pd.Series:
     """Return where a strike is not a positive multiple of 0.001 that an OCC symbol can carry."""
     thousandths = strike * 1000
-    whole = (thousandths - thousandths.round()).abs() < 1e-6 * thousandths.clip(lower=1.0)
+    # Wide enough for a strike that was stored in single precision.
+    whole = (thousandths - thousandths.round()).abs() < 0.01
     return ~(whole & (strike > 0) & (strike <= LARGEST_STRIKE))
 
 
@@ -215,7 +216,7 @@ def quarantine(raw: pd.DataFrame, reasons: NDArray[np.object_], source_file: str
     """
     bad = reasons != ""
     rows = raw.loc[bad]
-    records = rows.drop(columns="row_number").astype("str").to_dict("records")
+    records = as_records(rows.drop(columns="row_number"))
     return pd.DataFrame(
         {
             "source_file": pd.Series(source_file, index=range(len(rows)), dtype="str"),
@@ -226,6 +227,12 @@ def quarantine(raw: pd.DataFrame, reasons: NDArray[np.object_], source_file: str
     )
 
 
+def as_records(rows: pd.DataFrame) -> list[dict[str, str]]:
+    """Return rows as texts by column, missing values left out."""
+    texts = rows.astype("str").to_dict("records")
+    return [{str(k): v for k, v in text.items() if isinstance(v, str)} for text in texts]
+
+
 def as_json(record: object) -> str:
-    """Return a record as compact JSON; what JSON does not know (times, NaN) as text."""
-    return json.dumps(record, default=str, sort_keys=True, allow_nan=True)
+    """Return a record as compact JSON with sorted keys."""
+    return json.dumps(record, sort_keys=True, allow_nan=False)

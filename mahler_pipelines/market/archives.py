@@ -94,7 +94,8 @@ def _parse_quotes(fields: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     quotes["underlying"] = quotes["root"].map(known).fillna(quotes["underlying"]).astype("str")
     letter = fields["right"].astype("str").str.strip().str.upper().str.slice(0, 1)
     quotes["right"] = letter.map({"C": 1, "P": -1})
-    quotes["strike"], _ = parse_numbers(fields["strike"])
+    strike, _ = parse_numbers(fields["strike"])
+    quotes["strike"] = strike.where(rules.unusable_strike(strike), strike.round(3))
     unreadable = pd.Series(False, index=fields.index)
     for name in (*PRICES, *COUNTS):
         quotes[name], odd = parse_numbers(fields[name])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.data import MarketData
 from mahler_pipelines.market.iv_history import (
     FURTHEST_DAYS,
@@ -66,6 +67,14 @@ def latest_history(
             if lake.has(table, session=session, scan=scan):
                 return lake.read(table, session=session, scan=scan)
     return empty_history()
+
+
+def earlier_today(lake: Lake, table: str, *, session: date) -> pd.DataFrame | None:
+    """The partition of the session's first scan that has one, or None."""
+    for scan in Scan:
+        if lake.has(table, session=session, scan=scan.value):
+            return lake.read(table, session=session, scan=scan.value)
+    return None
 
 
 def empty_history() -> pd.DataFrame:

@@ -6,7 +6,6 @@ two are not in the same moment (a local exchange that stands), the tick is skipp
 and `market_clock_sensor` plays the moments by the market's clock.
 """
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import dagster as dg
@@ -125,7 +124,7 @@ def weekly_learning(
     return dg.RunRequest(run_key=f"week:{session}", partition_key=session_key(session))
 
 
-def all_schedules() -> list[Callable[..., object]]:
+def all_schedules() -> list[dg.ScheduleDefinition]:
     """Every schedule of the desk."""
     return [
         morning_scan,

@@ -10,6 +10,7 @@ import dagster as dg
 
 from mahler_pipelines.errors import BrokerUnavailable
 from mahler_pipelines.execution.broker import Broker, OrderStatus
+from mahler_pipelines.execution.desk import session_of
 from mahler_pipelines.execution.desk_terms import DeskTerms
 from mahler_pipelines.execution.reconciliation import expected_positions
 from mahler_pipelines.market.chains import Scan
@@ -168,14 +169,14 @@ def reconciliation_sensor(
 
     The run asks the broker, settles what it answers and names what still differs.
     """
-    with ledger.reading(terms.account_id) as book:
-        doubtful = book.orders(statuses=[OrderStatus.UNKNOWN, OrderStatus.SUBMITTED])
-        held = expected_positions(book)
     try:
         now = broker.clock().now
         found = {p.symbol: p.quantity for p in broker.positions() if p.quantity}
     except BrokerUnavailable as error:
         return dg.SkipReason(f"the broker cannot be read: {error}")
+    with ledger.reading(terms.account_id) as book:
+        doubtful = book.orders(statuses=[OrderStatus.UNKNOWN, OrderStatus.SUBMITTED])
+        held = expected_positions(book, after=session_of(now))
     if not doubtful and found == held:
         return dg.SkipReason("ledger and broker agree")
     session = TradingCalendar().session_date(now) or TradingCalendar().previous(now.date())

@@ -53,12 +53,12 @@ def term_structure_picture(valued: pd.DataFrame, *, as_of: datetime) -> str:
         return NOTHING
     name = str(usable["underlying"].value_counts().index[0])
     atm = atm_volatility(valued[valued["underlying"] == name]).sort_values("years")
-    if not np.isfinite(atm["implied_volatility"]).any():
+    if not np.isfinite(atm["atm_volatility"]).any():
         return NOTHING
     png = term_structure(
         name,
         atm["years"].to_numpy() * DAYS_PER_YEAR,
-        atm["implied_volatility"].to_numpy(),
+        atm["atm_volatility"].to_numpy(),
         subtitle=f"at the money, {as_of:%d %b %Y %H:%M} UTC",
     )
     return embed_png(png, f"{name} term structure")

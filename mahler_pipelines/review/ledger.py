@@ -36,8 +36,10 @@ class Ledger(ExecutionLedger, Protocol):
         ...
 
     def outbox(self, *, undelivered_only: bool = False) -> tuple[dict[str, Any], ...]:
-        """Messages, oldest first: key, kind, subject, payload, created_at, delivered_at, receipt,
-        attempts and problem."""
+        """Messages, oldest first.
+
+        Each has key, kind, subject, payload, created_at, delivered_at, receipt, attempts, problem.
+        """
         ...
 
     def mark_delivered(self, key: str, *, at: datetime, receipt: dict[str, Any]) -> bool:

@@ -129,6 +129,8 @@ def _read_text(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
         first = stream.readline(_LARGEST_HEADER).decode("utf-8-sig")
+        if not stream.peek(1):
+            return pd.DataFrame(), _no_ragged()
         arrow = pa_csv.read_csv(
             stream,
             read_options=pa_csv.ReadOptions(column_names=header, use_threads=False),

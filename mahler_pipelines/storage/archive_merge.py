@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mahler_pipelines.errors import UnknownSession
+from mahler_pipelines.market.archive_rules import as_records
 from mahler_pipelines.market.archives import fill_previous_volume
 from mahler_pipelines.market.chains import QUOTE_COLUMNS, empty_quotes
 from mahler_pipelines.market.lake import Lake
@@ -49,12 +50,14 @@ def merge_quotes(lake: Lake, rows: pd.DataFrame, calendar: TradingCalendar) -> M
     A session is written only when it gains contracts or learns the volume of the session before.
     """
     merges: list[Merge] = []
+    seen: set[date] = set()
     written: set[date] = set()
     for stamp, group in rows.groupby("session", sort=True):
         session = pd.Timestamp(str(stamp)).date()
         there = _session_quotes(lake, session)
         result = _compare(there, group[list(QUOTE_COLUMNS)], keys=("symbol",))
         merges.append(result.counted())
+        seen.add(session)
         if not result.fresh.empty:
             together = pd.concat([there, result.fresh]) if len(there) else result.fresh
             quotes = together.sort_values("symbol", ignore_index=True)
@@ -64,7 +67,8 @@ def merge_quotes(lake: Lake, rows: pd.DataFrame, calendar: TradingCalendar) -> M
                 session=session,
             )
             written.add(session)
-    _refresh_followers(lake, written, calendar)
+    # After those that were there already too: an ingest may have stopped between the two writes.
+    _refresh(lake, {_neighbour(calendar, day, 1) for day in seen} - written, calendar)
     return _total(merges)
 
 
@@ -74,10 +78,9 @@ def _session_quotes(lake: Lake, session: date) -> pd.DataFrame:
     return lake.read(ARCHIVE_QUOTES, session=session)[list(QUOTE_COLUMNS)].astype(QUOTE_COLUMNS)
 
 
-def _refresh_followers(lake: Lake, written: set[date], calendar: TradingCalendar) -> None:
-    """Tell the sessions after new ones, where the lake has them, the volume of the day before."""
-    followers = {_neighbour(calendar, session, 1) for session in written} - written
-    for session in sorted(day for day in followers if day is not None):
+def _refresh(lake: Lake, sessions: set[date | None], calendar: TradingCalendar) -> None:
+    """Tell sessions that the lake has what was traded on the day before."""
+    for session in sorted(day for day in sessions if day is not None):
         there = _session_quotes(lake, session)
         filled = _with_previous_volume(lake, there, session, calendar)
         if not there.empty and not there.equals(filled):
@@ -129,8 +132,8 @@ def _compare(there: pd.DataFrame, rows: pd.DataFrame, *, keys: Sequence[str]) ->
     conflicting = pd.DataFrame(
         {
             "position": rows.index[known][differing].to_numpy(dtype="int64"),
-            "in_lake": everything.loc[differing].astype("str").to_dict("records"),
-            "in_file": rows.loc[known].loc[differing].astype("str").to_dict("records"),
+            "in_lake": as_records(everything.loc[differing]),
+            "in_file": as_records(rows.loc[known].loc[differing]),
         }
     )
     return _Compared(rows.loc[~known], int(np.sum(known)) - len(conflicting), conflicting)

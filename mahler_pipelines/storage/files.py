@@ -10,6 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -94,7 +95,8 @@ class LocalFiles:
                 os.fsync(file.fileno())
             temporary.replace(target)
         except BaseException as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
             if isinstance(error, OSError):
                 raise _lake_error("write", str(target), len(content), error) from error
             raise

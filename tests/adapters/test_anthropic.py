@@ -34,10 +34,16 @@ GOOD = {
 }
 
 
+@pytest.fixture(scope="module")
+def running() -> Iterator[AnthropicDouble]:
+    with AnthropicDouble() as double:
+        yield double
+
+
 @pytest.fixture
-def double() -> Iterator[AnthropicDouble]:
-    with AnthropicDouble() as running:
-        yield running
+def double(running: AnthropicDouble) -> AnthropicDouble:
+    running.forget()
+    return running
 
 
 def analyst_of(double: AnthropicDouble, **terms: Any) -> ClaudeAnalyst:
@@ -303,12 +309,14 @@ def test_double_refuses_what_the_vendor_refuses(double: AnthropicDouble) -> None
         "messages": [{"role": "user", "content": "hi"}],
     }
     schema = {"type": "object", "properties": {"a": {"type": "number", "minimum": 0}}}
-    form = {"format": {"type": "json_schema", "schema": schema}}
+    asked_form: dict[str, Any] = {
+        "output_config": {"format": {"type": "json_schema", "schema": schema}}
+    }
     with anthropic.Anthropic(api_key=API_KEY, base_url=double.url, max_retries=0) as client:
         with pytest.raises(anthropic.BadRequestError, match="temperature"):
             client.messages.create(**asked, extra_body={"temperature": 1.0})
         with pytest.raises(anthropic.BadRequestError, match="not supported"):
-            client.messages.create(**asked, output_config=form)
+            client.messages.create(**asked, **asked_form)
 
 
 def test_importing_the_adapter_does_not_import_the_sdk() -> None:

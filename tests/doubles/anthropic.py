@@ -101,6 +101,12 @@ class AnthropicDouble:
             target=self._server.run, kwargs={"sockets": [self._listener]}, daemon=True
         )
 
+    def forget(self) -> None:
+        """Drop the script and what arrived."""
+        self.script.clear()
+        self.requests.clear()
+        self.headers.clear()
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"

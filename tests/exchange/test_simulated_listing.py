@@ -121,8 +121,9 @@ def test_expired_contracts_include_all_that_were_ever_listed() -> None:
 
 def test_symbols_say_what_the_columns_say() -> None:
     quotes = market_of(7).quotes("LUTE", after_open(ORDINARY, 60))
-    for row in quotes.sample(60, random_state=1).itertuples():
-        contract = parse_occ(str(row.symbol))
-        assert contract.root == row.root == row.underlying
-        assert pd.Timestamp(contract.expiration) == row.expiration
-        assert (int(contract.right), float(contract.strike)) == (row.right, row.strike)
+    assert (quotes[["root", "underlying"]] == "LUTE").all(axis=None)
+    read = [parse_occ(symbol) for symbol in quotes["symbol"]]
+    assert {contract.root for contract in read} == {"LUTE"}
+    assert [pd.Timestamp(each.expiration) for each in read] == quotes["expiration"].tolist()
+    assert [int(each.right) for each in read] == quotes["right"].tolist()
+    assert [float(each.strike) for each in read] == quotes["strike"].tolist()

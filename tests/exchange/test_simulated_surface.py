@@ -11,7 +11,7 @@ from mahler_pipelines.exchange.simulated.american import critical_ratio, early_e
 from mahler_pipelines.exchange.simulated.contracts import Contracts
 from mahler_pipelines.exchange.simulated.horizon import horizon
 from mahler_pipelines.exchange.simulated.surface import curvature, total_variance
-from mahler_pipelines.exchange.simulated.universe import UNIVERSE
+from mahler_pipelines.exchange.simulated.universe import UNIVERSE, Underlying
 from mahler_pipelines.exchange.simulated.valuation import (
     RISK_FREE_RATE,
     Instants,
@@ -51,7 +51,7 @@ def lattice_put(
 
 
 @pytest.mark.parametrize("name", UNIVERSE, ids=lambda name: name.ticker)
-def test_parameters_satisfy_the_conditions_of_gatheral_and_jacquier(name) -> None:  # noqa: ANN001
+def test_parameters_satisfy_the_conditions_of_gatheral_and_jacquier(name: Underlying) -> None:
     """Theorem 4.2 of the 2014 paper, for every theta that the market can show."""
     phi = curvature(name, THETAS)
     assert name.curvature * (1 + abs(name.skew)) <= 2
@@ -68,7 +68,9 @@ def test_parameters_satisfy_the_conditions_of_gatheral_and_jacquier(name) -> Non
     theta=st.floats(1e-4, 1.0),
     later=st.floats(1.0, 3.0),
 )
-def test_slices_have_positive_density_and_do_not_cross(name, theta, later) -> None:  # noqa: ANN001
+def test_slices_have_positive_density_and_do_not_cross(
+    name: Underlying, theta: float, later: float
+) -> None:
     """Durrleman's condition g(k) >= 0, by finite differences; total variance grows with theta."""
     step = 1e-3 * np.sqrt(theta)
     k = np.arange(-6.0, 6.0, 0.01) * np.sqrt(theta)

@@ -329,8 +329,8 @@ class FakeBroker:
     """Takes orders and follows a script.
 
     `prices` are the legs' fill prices. `fill_units` is how many units fill at submission (None is
-    all of them). `drop` is raised instead of taking the order, `lose_answer` once after it was taken;
-    `hidden_for` questions are answered with "no such order" and `unavailable` ones raise.
+    all of them). `drop` is raised instead of taking the order, `lose_answer` once after it was
+    taken; `hidden_for` questions are answered with "no such order" and `unavailable` ones raise.
     """
 
     def __init__(self, now: datetime) -> None:
@@ -545,7 +545,7 @@ class FakeLake:
         scan: str | None = None,
         content_hash: str | None = None,
     ) -> ChainSnapshot:
-        assert content_hash is not None
+        assert content_hash is not None, (session, scan)
         return self.snapshots[content_hash]
 
     def write_reference(self, table: str, rows: pd.DataFrame) -> str:

@@ -1,12 +1,14 @@
 """Submission: exactly one order per approval, whatever happens in between."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import pandas as pd
 import pytest
 
-from mahler_pipelines.decisions.recommendation import RecommendationStatus
+from mahler_pipelines.decisions.recommendation import Recommendation, RecommendationStatus
 from mahler_pipelines.errors import (
     BrokerOutcomeUnknown,
     BrokerRefused,
@@ -16,12 +18,18 @@ from mahler_pipelines.errors import (
     MissingData,
 )
 from mahler_pipelines.execution.broker import OrderStatus
+from mahler_pipelines.execution.ledger import ExecutionLedger
 from mahler_pipelines.execution.reconciliation import settle_working_orders
-from mahler_pipelines.execution.submission import ExecutionRefusal, ExecutionStatus, execute
+from mahler_pipelines.execution.submission import (
+    ExecutionRefusal,
+    ExecutionStatus,
+    Moment,
+    execute,
+)
 from mahler_pipelines.execution.trades import TradeStatus
 from mahler_pipelines.risk.trading_state import TradingState
 from mahler_pipelines.strategies.refusals import Refusal
-from tests.execution.fakes import Crash
+from tests.execution.fakes import Crash, FakeMarket
 from tests.execution.scenes import LONG, NOW, SHORT, accept, approved_scene
 
 CLIENT_ID = "mahler-main-r-260112-mo-abcdef12-open-1"
@@ -309,8 +317,8 @@ def test_recheck_sees_the_moment_inside_the_transaction_and_can_stop_it() -> Non
     seen: list[tuple[Decimal, Decimal, Decimal]] = []
     drifted = Refusal(ExecutionRefusal.QUOTE_NOT_USABLE, "drift")
 
-    def refuse(ledger: object, shown: object, moment: object, /) -> tuple[Refusal, ...]:
-        seen.append((moment.natural_credit, moment.mid_credit, moment.underlying_price))  # type: ignore[attr-defined]
+    def refuse(_: ExecutionLedger, __: Recommendation, moment: Moment, /) -> tuple[Refusal, ...]:
+        seen.append((moment.natural_credit, moment.mid_credit, moment.underlying_price))
         assert not scene.book.rows.orders
         return (drifted,)
 
@@ -324,13 +332,15 @@ def test_recheck_sees_the_moment_inside_the_transaction_and_can_stop_it() -> Non
 def test_halt_between_the_quotes_and_the_intent_stops_the_order() -> None:
     """Limits are read again inside the write transaction."""
     scene = approved_scene()
-    fetch = scene.market.option_quotes
 
-    def halting(symbols: object) -> object:
-        scene.book.rows.state = (TradingState.HALTED, "now")
-        return fetch(symbols)  # type: ignore[arg-type]
+    class HaltingMarket(FakeMarket):
+        def option_quotes(self, symbols: Sequence[str]) -> pd.DataFrame:
+            scene.book.rows.state = (TradingState.HALTED, "now")
+            return super().option_quotes(symbols)
 
-    scene.market.option_quotes = halting  # type: ignore[method-assign,assignment]
+    halting = HaltingMarket(scene.market.time)
+    halting.quotes, halting.levels = scene.market.quotes, scene.market.levels
+    scene.market = halting
     assert scene.execute().status is ExecutionStatus.LAPSED
     assert scene.broker.submitted == []
 

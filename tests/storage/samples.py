@@ -68,7 +68,7 @@ def recommendation(identifier: str = "r-1", **changes: Any) -> Recommendation:
         "stop_debit": Decimal("2.50"),
         "stop_reachable": True,
         "exit_by": date(2024, 1, 12),
-        "thesis": "Premium is rich – and the trend holds.",
+        "thesis": "Premium is rich, and the trend holds: naïve but tested.",
         "risks": ("gap", "assignment"),
         "confidence": 0.6,
         "analyst": "rules",
@@ -198,7 +198,7 @@ def performance(session: date = SESSION, **changes: Any) -> DailyPerformance:
         "account_id": "main",
         "session": session,
         "equity": Decimal("100000.01"),
-        "cash": Decimal("99000"),
+        "cash": Decimal(99000),
         "realised_pnl": Decimal("-12.30"),
         "unrealised_pnl": Decimal("0.00"),
         "fees": Decimal("2.6048"),
@@ -207,7 +207,7 @@ def performance(session: date = SESSION, **changes: Any) -> DailyPerformance:
         "wins": 0,
         "losses": 0,
         "open_trades": 1,
-        "drawdown": Decimal("0"),
+        "drawdown": Decimal(0),
     }
     return DailyPerformance(**(values | changes))
 

@@ -116,9 +116,9 @@ def test_writing_again_replaces_the_partition(lake: ParquetLake) -> None:
 
 def test_a_missing_partition_is_named_with_its_table(lake: ParquetLake) -> None:
     lake.write("signals", mixed(), session=DAY, scan="morning")
-    with pytest.raises(MissingData, match="signals.*session=2024-01-03 scan=midday"):
+    with pytest.raises(MissingData, match=r"signals.*session=2024-01-03 scan=midday"):
         lake.read("signals", session=DAY, scan="midday")
-    with pytest.raises(MissingData, match="iv_ranks.*session=2024-01-04"):
+    with pytest.raises(MissingData, match=r"iv_ranks.*session=2024-01-04"):
         lake.read("iv_ranks", session=date(2024, 1, 4))
     assert lake.has("signals", session=DAY, scan="morning")
     assert not lake.has("signals", session=DAY, scan="midday")
@@ -152,7 +152,13 @@ def test_what_parquet_cannot_hold_is_refused(lake: ParquetLake) -> None:
 
 
 def test_a_range_has_its_partitions_in_time_order_over_holes(lake: ParquetLake) -> None:
-    for day, scan in ((2, "afternoon"), (2, "morning"), (5, "midday"), (5, "monitor"), (9, "morning")):
+    for day, scan in (
+        (2, "afternoon"),
+        (2, "morning"),
+        (5, "midday"),
+        (5, "monitor"),
+        (9, "morning"),
+    ):
         rows = pd.DataFrame({"value": [float(day)]})
         lake.write("signals", rows, session=date(2024, 1, day), scan=scan)
     found = lake.read_range("signals", start=date(2024, 1, 1), end=date(2024, 1, 8))
@@ -225,8 +231,10 @@ def test_a_folder_and_a_url_give_the_same_range(stored: list[tuple[int, str]]) -
         lakes = [ParquetLake(folder), ParquetLake(f"memory://{uuid4().hex}")]
         for (day, scan), lake in ((one, lake) for one in stored for lake in lakes):
             lake.write("signals", quotes(day), session=date(2024, 1, day), scan=scan)
-        ranges = [lake.read_range("signals", start=DAY, end=date(2024, 1, 20)) for lake in lakes]
-        assert_frame_equal(*ranges)
+        local, remote = (
+            lake.read_range("signals", start=DAY, end=date(2024, 1, 20)) for lake in lakes
+        )
+        assert_frame_equal(local, remote)
 
 
 # Snapshots
@@ -236,7 +244,10 @@ def test_a_snapshot_comes_back_with_its_hash(lake: ParquetLake) -> None:
     seen = snapshot()
     content_hash = lake.add_snapshot(seen)
     assert content_hash == seen.content_hash
-    for found in (lake.snapshot(content_hash=content_hash), lake.snapshot(session=DAY, scan="morning")):
+    for found in (
+        lake.snapshot(content_hash=content_hash),
+        lake.snapshot(session=DAY, scan="morning"),
+    ):
         assert found.content_hash == content_hash
         assert (found.session, found.scan, found.as_of) == (DAY, "morning", AS_OF)
         assert_frame_equal(found.quotes, seen.quotes)
@@ -273,7 +284,7 @@ def test_adding_the_same_content_again_writes_nothing(tmp_path: Path) -> None:
 def test_a_snapshot_may_leave_the_pointer_alone(lake: ParquetLake) -> None:
     lake.add_snapshot(snapshot(scan="execution"), move_pointer=False)
     assert not lake.has("option_chains", session=DAY, scan="execution")
-    with pytest.raises(MissingData, match="option_chains.*scan=execution"):
+    with pytest.raises(MissingData, match=r"option_chains.*scan=execution"):
         lake.snapshot(session=DAY, scan="execution")
 
 
@@ -396,7 +407,7 @@ def test_a_full_disk_is_said_and_leaves_the_old_partition(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", open_full)
-        with pytest.raises(LakeError, match="no space left.*intact"):
+        with pytest.raises(LakeError, match=r"no space left.*intact"):
             lake.write("signals", quotes(3), session=DAY, scan="morning")
     assert_frame_equal(lake.read("signals", session=DAY, scan="morning"), quotes())
 
@@ -415,7 +426,7 @@ def test_a_failed_replacement_leaves_no_temporary_file(
 ) -> None:
     lake = ParquetLake(tmp_path)
 
-    def refuse(self: Path, target: Path) -> Path:
+    def refuse(_self: Path, target: Path) -> Path:
         raise PermissionError(13, "refused", str(target))
 
     monkeypatch.setattr(Path, "replace", refuse)
@@ -428,7 +439,7 @@ def test_a_killed_writer_leaves_the_old_partition(tmp_path: Path) -> None:
     """Its temporary file is never read, and housekeeping removes it."""
     lake = ParquetLake(tmp_path)
     lake.write("prices", pd.DataFrame({"value": [1.0]}), session=DAY, scan="morning")
-    writer = racers.SPAWN.Process(target=racers.die_while_writing, args=(str(tmp_path),))
+    writer = racers.RACERS.Process(target=racers.die_while_writing, args=(str(tmp_path),))
     writer.start()
     writer.join(60)
     assert writer.exitcode == -9

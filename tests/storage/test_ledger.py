@@ -1,6 +1,7 @@
 """The ledger's contract, held by SQLite and by a real PostgreSQL."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -613,10 +614,15 @@ def test_moments_come_back_aware_and_in_utc(book: SqlLedgerBook) -> None:
 
 
 def test_an_exception_rolls_everything_back(book: SqlLedgerBook) -> None:
-    with pytest.raises(ZeroDivisionError), book.transaction("main") as ledger:
-        ledger.add_recommendation(samples.recommendation(), at=NOW)
-        ledger.add_order(samples.order())
-        raise ZeroDivisionError
+
+    def fail_halfway() -> None:
+        with book.transaction("main") as ledger:
+            ledger.add_recommendation(samples.recommendation(), at=NOW)
+            ledger.add_order(samples.order())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_halfway()
     with book.reading("main") as ledger:
         assert ledger.recommendations() == ()
         assert ledger.orders() == ()
@@ -629,7 +635,7 @@ def test_a_reading_view_refuses_every_write(book: SqlLedgerBook) -> None:
         ledger.add_recommendation(samples.recommendation(), at=NOW)
         ledger.open_trade(samples.trade())
     with book.reading("main") as view:
-        writes = [
+        writes: list[Callable[[], object]] = [
             lambda: view.add_recommendation(samples.recommendation("r-2"), at=NOW),
             lambda: view.move_recommendation(
                 "r-1",
@@ -726,6 +732,8 @@ def test_a_second_transaction_waits_and_then_sees_the_first(book: SqlLedgerBook)
         with book.transaction("main") as ledger:
             counted.append(ledger.entries_on(SESSION))
 
+    with book.transaction("main"):
+        pass  # the account exists, so that PostgreSQL has only its row to lock
     with book.transaction("main") as ledger:
         waiting = threading.Thread(target=count)
         waiting.start()

@@ -31,8 +31,8 @@ def test_six_processes_hold_a_lease_one_at_a_time(
 
 
 def test_the_lease_of_a_killed_holder_expires(book: SqlLedgerBook, ledger_url: str) -> None:
-    answers = racers.SPAWN.Queue()
-    holder = racers.SPAWN.Process(target=racers.hold_until_killed, args=(ledger_url, 1.5, answers))
+    answers = racers.RACERS.Queue()
+    holder = racers.RACERS.Process(target=racers.hold_until_killed, args=(ledger_url, 1.5, answers))
     holder.start()
     assert answers.get(timeout=60) == "held"
     holder.kill()

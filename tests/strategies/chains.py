@@ -96,9 +96,7 @@ def model_chain(
         for expiration in expirations:
             years = max((expiration - AS_OF.date()).days, 1) / 365
             for right in Right:
-                frames.append(
-                    _model_rows(random, name, expiration, right, spot, strikes, years)
-                )
+                frames.append(_model_rows(random, name, expiration, right, spot, strikes, years))
     quotes = pd.concat(frames, ignore_index=True)
     conformed = conform_quotes(quotes)
     conformed[list(MODEL_COLUMNS)] = quotes[list(MODEL_COLUMNS)].to_numpy(np.float64)
@@ -165,7 +163,9 @@ def count_pairs(
 ) -> CountedPairs:
     """Ask every pair every gate in plain Python and exact decimals, one after the other."""
     found = CountedPairs()
-    rows = quotes.to_dict("records")
+    rows: list[dict[str, Any]] = [
+        {str(name): value for name, value in row.items()} for row in quotes.to_dict("records")
+    ]
     for short in rows:
         if short["right"] in rights:
             _note_leg(found, short, limits, volume)
@@ -198,9 +198,7 @@ def _is_pair(short: dict[str, Any], long: dict[str, Any]) -> bool:
     return bool((long["strike"] - short["strike"]) * short["right"] > 0)
 
 
-def _note_leg(
-    found: CountedPairs, row: dict[str, Any], limits: ScreenLimits, volume: str
-) -> None:
+def _note_leg(found: CountedPairs, row: dict[str, Any], limits: ScreenLimits, volume: str) -> None:
     if _dte_code(row, limits):
         return
     code = _leg_code(row, limits, volume) or _short_code(row, limits)

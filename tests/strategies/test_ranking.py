@@ -1,7 +1,9 @@
 """Ranking: probability and expectation against quadrature, ties, and missing parts."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -40,7 +42,7 @@ def kept_of(quotes: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     return found.candidates
 
 
-def expectations(row: dict[str, Any], *, forward: float, years: float) -> tuple[float, float]:
+def expectations(row: Mapping[Any, Any], *, forward: float, years: float) -> tuple[float, float]:
     """Probability and mean of profit per share by quadrature over the normal variable."""
     spread = strategy_named(row["strategy"])
     structure = spread.structure(parse_occ(row["short_symbol"]), parse_occ(row["long_symbol"]))
@@ -50,7 +52,7 @@ def expectations(row: dict[str, Any], *, forward: float, years: float) -> tuple[
         return float(forward * np.exp(deviation * z - 0.5 * deviation**2))
 
     def profit(z: float) -> float:
-        return float(structure.payoff(settlement(z))) + row["credit_mid"]
+        return float(structure.payoff(settlement(z))) + float(row["credit_mid"])
 
     def kink(level: float) -> float:
         return float((np.log(level / forward) + 0.5 * deviation**2) / deviation)
@@ -59,7 +61,7 @@ def expectations(row: dict[str, Any], *, forward: float, years: float) -> tuple[
     points = sorted(kink(float(level)) for level in (row["short_strike"], row["long_strike"]))
     edges = sorted([-9.0, *points, kink(float(breakeven)), 9.0])
     mean = probability = 0.0
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         mean += quad(lambda z: profit(z) * norm.pdf(z), low, high)[0]
         if profit((low + high) / 2) > 0:
             probability += float(norm.cdf(high) - norm.cdf(low))
@@ -96,9 +98,7 @@ def test_returns_are_over_the_risk_and_the_days(candidates: pd.DataFrame) -> Non
     risk = row["width"] - row["credit_mid"]
     assert row["return_on_risk"] == pytest.approx(row["credit_mid"] / risk)
     assert row["annualised"] == pytest.approx(row["return_on_risk"] * 365 / 32)
-    assert row["breakeven"] == pytest.approx(
-        row["short_strike"] + row["right"] * row["credit_mid"]
-    )
+    assert row["breakeven"] == pytest.approx(row["short_strike"] + row["right"] * row["credit_mid"])
 
 
 def test_the_score_is_the_documented_mean(candidates: pd.DataFrame) -> None:

@@ -141,9 +141,7 @@ def test_screen_agrees_with_a_double_loop_over_every_pair(
         quotes, limits=limits, strategies=BOTH, use_previous_volume=use_previous_volume
     )
     assert_accounted(found)
-    kept = set(
-        zip(found.candidates["short_symbol"], found.candidates["long_symbol"], strict=True)
-    )
+    kept = set(zip(found.candidates["short_symbol"], found.candidates["long_symbol"], strict=True))
     assert kept == expected.kept
     assert Counter(found.refused_by_code) == expected.codes
     for row in found.pairs.to_dict("records"):
@@ -301,9 +299,7 @@ def test_an_expiration_out_of_range_takes_its_pairs_and_spares_its_legs_a_row() 
         (date(2026, 2, 20), 0),
     ],
 )
-def test_days_to_expiry_are_inclusive_and_counted_in_new_york(
-    expiration: date, kept: int
-) -> None:
+def test_days_to_expiry_are_inclusive_and_counted_in_new_york(expiration: date, kept: int) -> None:
     """Late on 5 January in New York it is the sixth in UTC."""
     late = datetime(2026, 1, 6, 1, 0, tzinfo=UTC)
     quotes = passing_pair().assign(
@@ -397,9 +393,7 @@ def test_a_mid_credit_of_exactly_the_minimum_passes_despite_binary_noise() -> No
 
 @pytest.mark.parametrize("width", [5.0, 10.0])
 def test_width_is_inclusive(width: float) -> None:
-    quotes = chain(
-        contract(95.0, bid=1.95, ask=2.05), contract(95.0 - width, bid=0.99, ask=1.01)
-    )
+    quotes = chain(contract(95.0, bid=1.95, ask=2.05), contract(95.0 - width, bid=0.99, ask=1.01))
     assert screened(quotes).kept == 1
 
 
@@ -426,7 +420,7 @@ def test_two_symbols_of_one_strike_are_corrupt() -> None:
 @pytest.mark.parametrize(
     ("column", "value"), [("strike", NAN), ("expiration", pd.NaT), ("right", 0)]
 )
-def test_a_contract_without_its_terms_is_corrupt(column: str, value: object) -> None:
+def test_a_contract_without_its_terms_is_corrupt(column: str, value: Any) -> None:
     quotes = passing_pair()
     quotes.loc[1, column] = value
     with pytest.raises(CorruptData, match="XYZ260206P00090000"):

@@ -42,9 +42,7 @@ def test_a_bear_call_spread_sells_the_lower_call() -> None:
         (PUT_95, parse_occ("XYZW260206P00090000")),
     ],
 )
-def test_other_legs_are_not_a_bull_put_spread(
-    short: OptionContract, long: OptionContract
-) -> None:
+def test_other_legs_are_not_a_bull_put_spread(short: OptionContract, long: OptionContract) -> None:
     with pytest.raises(BadInput):
         BULL_PUT_SPREAD.structure(short, long)
 

@@ -41,7 +41,7 @@ class AlpacaConnection:
     trading_url: str | None = None
     data_url: str | None = None
     connect_seconds: float = 5.0
-    answer_seconds: float = 20.0
+    answer_seconds: float = 15.0
     read_attempts: int = 5
     first_wait_seconds: float = 0.5
     longest_wait_seconds: float = 8.0

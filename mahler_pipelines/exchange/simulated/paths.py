@@ -31,8 +31,8 @@ from mahler_pipelines.exchange.simulated.universe import SECTORS, UNIVERSE, Unde
 OVERNIGHT = 0.25
 """Share of a day's variance that falls between close and open."""
 
-MARKET_REVERSION, MARKET_SHOCK, MARKET_LEVERAGE = 0.020, 0.056, -0.72
-OWN_REVERSION, OWN_SHOCK, OWN_LEVERAGE = 0.035, 0.046, -0.30
+MARKET_REVERSION, MARKET_SHOCK, MARKET_LEVERAGE = 0.020, 0.050, -0.72
+OWN_REVERSION, OWN_SHOCK, OWN_LEVERAGE = 0.035, 0.052, -0.30
 GROWTH, PULL = 0.04, 0.6
 """Log-prices return to a line that grows 4 % a year, at a rate of 0.6 a year, so that a book's
 prices stay for years in the range that screens are set for; far off that is 0.2 % a day."""
