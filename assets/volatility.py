@@ -204,8 +204,8 @@ def volatility_regimes(
     Grain: one row per underlying, session and scan. The first scan of a session fits, the later
     ones of that session have the same past and take its answer.
     """
-    session, _ = scan_partition(context.partition_key)
-    fitted = earlier_today(lake, "volatility_regimes", session=session)
+    session, scan = scan_partition(context.partition_key)
+    fitted = earlier_today(lake, "volatility_regimes", session=session, before=scan)
     found = (
         regimes(
             underlying_bars,

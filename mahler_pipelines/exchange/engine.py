@@ -73,10 +73,14 @@ class Exchange:
         self.terms = terms
         self.timeline = Timeline(market, terms.calendar)
         self.store = ExchangeStore(state_dir / DATABASE)
-        with self.store.transaction():
-            self._own(state_dir)
-            self.clock = self._restore_clock(real_seconds)
-            self._open_accounts()
+        try:
+            with self.store.transaction():
+                self._own(state_dir)
+                self.clock = self._restore_clock(real_seconds)
+                self._open_accounts()
+        except BaseException:
+            self.store.close()
+            raise
         self.view = MarketView(market, self.clock.now)
         self.trading = Trading(self.store, self.view, self.timeline, terms.fees)
 

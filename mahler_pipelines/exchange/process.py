@@ -101,7 +101,6 @@ class LocalExchange:
         if self._child is not None:
             return self
         self._state_dir.mkdir(parents=True, exist_ok=True)
-        (self._state_dir / READY_FILE).unlink(missing_ok=True)
         log = self._state_dir / "exchange.log"
         command = [sys.executable, "-m", "mahler_pipelines.exchange", *self._arguments]
         with log.open("wb") as output:
@@ -154,7 +153,8 @@ class LocalExchange:
         while time.monotonic() < deadline:
             if self._child is None or self._child.poll() is not None:
                 raise ExchangeDidNotStart(f"the exchange ended: {log.read_text().strip()}")
-            if ready.exists():
-                return f"http://{HOST}:{json.loads(ready.read_text())['port']}"
+            told = json.loads(ready.read_text()) if ready.exists() else {}
+            if told.get("pid") == self._child.pid:
+                return f"http://{HOST}:{told['port']}"
             time.sleep(0.02)
         raise ExchangeDidNotStart(f"no answer in {_STARTUP_SECONDS:.0f} s: {log.read_text()}")

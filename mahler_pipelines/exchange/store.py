@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from mahler_pipelines.errors import CorruptData
+from mahler_pipelines.errors import BadInput, CorruptData
 from mahler_pipelines.exchange.accounts import Account, Configuration, Position
 from mahler_pipelines.exchange.activities import Activity, ActivityKind
 from mahler_pipelines.exchange.orders import (
@@ -24,28 +24,43 @@ from mahler_pipelines.exchange.orders import (
 from mahler_pipelines.exchange.schema import SCHEMA_VERSION, TABLES
 from mahler_pipelines.options.structures import Side
 
+_WAIT_SECONDS = 2.0
+
 
 class ExchangeStore:
     """Accounts, positions, orders and activities.
 
     One connection; its caller serialises. Writes go into `transaction`, so that a killed process
-    leaves an event either wholly applied or not at all. Raises `CorruptData` for a database of
-    another schema.
+    leaves an event either wholly applied or not at all. Raises `BadInput` when another exchange has
+    the file open, `CorruptData` for a database of another schema.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(
+            path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
+        )
         self._connection.row_factory = sqlite3.Row
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.execute("PRAGMA busy_timeout = 5000")
-        self._connection.executescript(TABLES)
+        try:
+            self._take_possession()
+        except sqlite3.OperationalError as error:
+            self._connection.close()
+            if "locked" not in str(error):
+                raise
+            raise BadInput("state", str(path), "another exchange runs on it") from None
         found = self.meta("schema_version")
         if found is None:
             self.set_meta("schema_version", SCHEMA_VERSION)
         elif found != SCHEMA_VERSION:
+            self._connection.close()
             raise CorruptData(f"{path} has schema {found}, this exchange reads {SCHEMA_VERSION}")
+
+    def _take_possession(self) -> None:
+        """Lock the file while the connection lives: two clocks on one state would differ."""
+        self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.executescript(TABLES)
 
     def close(self) -> None:
         """Close the database."""

@@ -125,8 +125,9 @@ class Gatekeeper:
         )
 
 
-def build_wire(exchange: Exchange, *, requests_per_minute: int = REQUESTS_PER_MINUTE) -> Starlette:
+def build_wire(exchange: Exchange, *, limit: RateLimit | None = None) -> Starlette:
     """Return the application that serves an exchange; it closes the exchange when it shuts down."""
+    limit = limit or RateLimit(REQUESTS_PER_MINUTE)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -147,9 +148,7 @@ def build_wire(exchange: Exchange, *, requests_per_minute: int = REQUESTS_PER_MI
             *wire_stocks.ROUTES,
             *wire_control.ROUTES,
         ],
-        middleware=[
-            Middleware(Gatekeeper, exchange=exchange, limit=RateLimit(requests_per_minute))
-        ],
+        middleware=[Middleware(Gatekeeper, exchange=exchange, limit=limit)],
         exception_handlers={
             WireRefusal: _refused,
             ClockRefusal: _clock_refused,

@@ -69,9 +69,11 @@ def latest_history(
     return empty_history()
 
 
-def earlier_today(lake: Lake, table: str, *, session: date) -> pd.DataFrame | None:
-    """The partition of the session's first scan that has one, or None."""
-    for scan in Scan:
+def earlier_today(
+    lake: Lake, table: str, *, session: date, before: Scan
+) -> pd.DataFrame | None:
+    """The partition of the session's first scan that ran before this one, or None."""
+    for scan in list(Scan)[: list(Scan).index(before)]:
         if lake.has(table, session=session, scan=scan.value):
             return lake.read(table, session=session, scan=scan.value)
     return None

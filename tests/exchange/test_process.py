@@ -54,6 +54,9 @@ def test_child_answers_moves_and_stands_where_it_was_left(lake: Path, tmp_path: 
         assert exchange.advance_to(noon)["now"] == "2019-05-10T16:00:00+00:00"
         with pytest.raises(BadInput, match="before"):
             exchange.advance_to(noon.replace(hour=10))
+        with pytest.raises(ExchangeDidNotStart, match="another exchange runs on it"):
+            LocalExchange(f"archive:{lake}", state, name="archive-test").start()
+        assert exchange.status()["market"] == "archive-test"
         pid = ready["pid"]
     assert gone(pid)
     assert not (state / "exchange.json").exists()

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from mahler_pipelines.exchange.engine import Exchange, ExchangeTerms
 from mahler_pipelines.exchange.option_views import snapshots
-from mahler_pipelines.exchange.wire import build_wire
+from mahler_pipelines.exchange.wire import RateLimit, build_wire
 from mahler_pipelines.market.chains import conform_quotes
 from mahler_pipelines.market.sessions import NEW_YORK
 from tests.exchange.fakes import FAR, NEAR, OPENING, HandMadeMarket, Quote, call, put
@@ -48,15 +48,16 @@ def test_unknown_keys_are_unauthorized(exchange: Exchange) -> None:
 
 
 def test_requests_beyond_the_limit_are_told_when_there_are_more(exchange: Exchange) -> None:
-    with TestClient(build_wire(exchange, requests_per_minute=2), headers=KEYS) as client:
+    real = [600.0]
+    limit = RateLimit(2, seconds=lambda: real[0])
+    with TestClient(build_wire(exchange, limit=limit), headers=KEYS) as client:
         answers = [client.get("/v2/clock") for _ in range(3)]
-    # The minute of real time may turn between two requests, which gives the third one room.
-    last = answers[-1]
-    assert answers[0].headers["X-RateLimit-Limit"] == "2"
-    assert last.status_code in (200, 429)
-    if last.status_code == 429:
-        assert last.json()["code"] == 42910000
-        assert int(last.headers["X-RateLimit-Reset"]) % 60 == 0
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert [a.headers["X-RateLimit-Remaining"] for a in answers] == ["1", "0", "0"]
+        assert answers[-1].json()["code"] == 42910000
+        assert answers[-1].headers["X-RateLimit-Reset"] == "660"
+        real[0] = 660.0
+        assert client.get("/v2/clock").status_code == 200
 
 
 def test_first_answer_is_pending_and_the_next_look_shows_the_fill(client: TestClient) -> None:
