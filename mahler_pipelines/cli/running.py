@@ -21,6 +21,7 @@ from mahler_pipelines.market.sessions import TradingCalendar
 from mahler_pipelines.settings import Mode, Settings
 
 DEFAULT_SESSIONS = (date(2025, 3, 3), date(2025, 3, 12))
+SHOWN_FAILURES = 5
 DEFAULT_SCANS = (Scan.MORNING, Scan.MIDDAY, Scan.AFTERNOON)
 
 
@@ -69,10 +70,11 @@ def run(
     failures = _play(desk, settings, plan)
     _report(desk, plan, json_path)
     if failures:
-        raise RunFailed(f"{failures} runs failed: look at them with `mahler dev`")
+        shown = "".join(f"\n  {failure}" for failure in failures[:SHOWN_FAILURES])
+        raise RunFailed(f"{len(failures)} runs failed (`mahler dev` shows them):{shown}")
 
 
-def _play(desk: ComposedDesk, settings: Settings, plan: RunPlan) -> int:
+def _play(desk: ComposedDesk, settings: Settings, plan: RunPlan) -> list[str]:
     from mahler_pipelines.cli.desk_instance import open_instance
     from mahler_pipelines.definitions import build_definitions
 

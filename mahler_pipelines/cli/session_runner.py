@@ -1,7 +1,7 @@
 """Run sessions through the Dagster graph in process, moment by moment of the market's clock."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -94,7 +94,7 @@ class SessionRunner:
     exchange: "LocalExchange"
     ask: Callable[[Recommendation], bool | None]
     step: Callable[[str], None] = lambda _: None
-    failures: int = 0
+    failures: list[str] = field(default_factory=list)
 
     def play(self, plan: RunPlan) -> None:
         """Run every moment of every session."""
@@ -152,4 +152,16 @@ class SessionRunner:
             tags=tags,
         )
         if not result.success:
-            self.failures += 1
+            self.failures.append(f"{job} {partition}: {_first_failure(result)}")
+
+
+def _first_failure(result: dg.ExecuteInProcessResult) -> str:
+    """The step that failed first and the error at the bottom of it, in one line."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            said = error.message.strip().splitlines()[0] if error else event.message
+            return f"{event.step_key}: {said}"
+    return "no step says why"

@@ -9,7 +9,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-console = Console()
+NARROWEST_WITHOUT_TERMINAL = 150
+"""Columns where the output goes to a file or a pipe, which has no width of its own."""
+
+_found = Console()
+console = (
+    _found if _found.is_terminal else Console(width=max(_found.width, NARROWEST_WITHOUT_TERMINAL))
+)
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

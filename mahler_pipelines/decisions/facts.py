@@ -12,7 +12,7 @@ Candidate = Mapping[str, Any]
 Fact = str | int | float | None
 
 RIVAL_FACTS = (
-    *("strategy", "expiration", "short_strike", "long_strike", "credit_mid"),
+    *("strategy", "root", "dte", "short_strike", "long_strike", "credit_mid"),
     *("probability_of_profit_percent", "return_on_risk_percent", "score"),
 )
 """What is told of a rival."""

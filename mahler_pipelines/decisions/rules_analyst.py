@@ -117,11 +117,12 @@ def _comparison(facts: Facts, rules: Sequence[JudgedRule]) -> str:
     said = []
     if rivals:
         best = max(rivals, key=lambda rival: rival["score"])
-        verb = "beats" if facts["score"] >= best["score"] else "trails"
+        ahead = facts["score"] - best["score"]
+        verb = "beats" if ahead > 0 else "trails" if ahead < 0 else "equals that of"
         said.append(
-            f"its score of {facts['score']:.2f} {verb} the best rival, "
-            f"{best['strategy'].replace('_', ' ')} {best['short_strike']:g}/"
-            f"{best['long_strike']:g}, at {best['score']:.2f}"
+            f"its score of {facts['score']:.3f} {verb} the best rival, "
+            f"{best['strategy'].replace('_', ' ')} {best['root']} {best['short_strike']:g}/"
+            f"{best['long_strike']:g} with {best['dte']} days, at {best['score']:.3f}"
         )
     kept = [rule for rule in rules if rule.verdict is not RuleVerdict.BROKEN]
     if kept:

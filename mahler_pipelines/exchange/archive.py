@@ -253,7 +253,7 @@ class ArchivedMarket:
 
     @staticmethod
     def _listing(contracts: pd.DataFrame, said: pd.DataFrame | None = None) -> pd.DataFrame:
-        if said is not None:
+        if said is not None and len(said.columns):
             contracts = contracts.join(said, on="symbol")
         for name in ("open_interest", "close"):
             if name not in contracts:

@@ -46,9 +46,10 @@ class ArchivedBars:
         return rows.loc[kept, list(BAR_COLUMNS)].sort_values("session").reset_index(drop=True)
 
     def settling_bar(self, underlying: str, session: date) -> SettlingBar | None:
-        """Return the preferred unadjusted bar of a session, or None."""
+        """Return the preferred bar of a session that is known to be unadjusted, or None."""
         rows = self._of(underlying)
-        rows = rows.loc[(rows["session"] == _stamp(session)) & ~rows["adjusted"]]
+        as_traded = rows["adjusted"].astype("boolean").eq(False).fillna(False)
+        rows = rows.loc[(rows["session"] == _stamp(session)) & as_traded]
         for source in _in_preference(rows["source"]):
             row = rows.loc[rows["source"] == source].iloc[0]
             if pd.notna(row["open"]) and pd.notna(row["close"]):
@@ -73,7 +74,7 @@ class ArchivedBars:
         if not self._path.exists():
             columns = [*BAR_COLUMNS, "source", "adjusted"]
             empty = pd.DataFrame({name: pd.Series(dtype="float64") for name in columns})
-            return empty.astype({"session": "datetime64[us]", "adjusted": "bool"})
+            return empty.astype({"session": "datetime64[us]", "adjusted": "boolean"})
         table = pd.read_parquet(self._path)
         return table.assign(session=pd.to_datetime(table["session"]))
 

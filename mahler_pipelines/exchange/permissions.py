@@ -200,11 +200,13 @@ def check_cover(
         raise forbidden(UNCOVERED)
 
 
-def check_shares(legs: Sequence[LegTerms]) -> None:
-    """Refuse to sell shares short: this exchange lets an account dispose of deliveries only."""
+def check_shares(legs: Sequence[LegTerms], units: int) -> None:
+    """Refuse to sell shares short: an account disposes of what was delivered, no more."""
     for leg in legs:
         if option_contract(leg.symbol) is None and leg.intent is Intent.SELL_TO_OPEN:
-            raise forbidden("insufficient qty available for order (requested: 1, available: 0)")
+            raise forbidden(
+                f"insufficient qty available for order (requested: {units}, available: 0)"
+            )
 
 
 def check_buying_power(

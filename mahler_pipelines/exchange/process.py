@@ -109,6 +109,7 @@ class LocalExchange:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                env=_environment(),
             )
         atexit.register(self.stop)
         try:
@@ -158,3 +159,10 @@ class LocalExchange:
                 return f"http://{HOST}:{told['port']}"
             time.sleep(0.02)
         raise ExchangeDidNotStart(f"no answer in {_STARTUP_SECONDS:.0f} s: {log.read_text()}")
+
+
+def _environment() -> dict[str, str]:
+    """Return this environment, in which the child finds the package that its parent runs."""
+    root = str(Path(__file__).parents[2])
+    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path}

@@ -201,7 +201,7 @@ class Trading:
         legs = permissions.resolve_intents(ticket, standing.holdings)
         permissions.check_underlying(legs)
         permissions.check_level(legs, standing, multileg=ticket.multileg)
-        permissions.check_shares(legs)
+        permissions.check_shares(legs, ticket.quantity)
         permissions.check_expiry_cut_off(legs, self._now, self._close_today())
         permissions.check_cover(legs, ticket.quantity, standing, multileg=ticket.multileg)
         permissions.check_closing_quantity(legs, ticket.quantity, standing)

@@ -27,7 +27,7 @@ from mahler_pipelines.exchange import (
 )
 from mahler_pipelines.exchange.clock import ClockRefusal
 from mahler_pipelines.exchange.engine import Exchange
-from mahler_pipelines.exchange.wire_errors import RATE_LIMITED, WireRefusal, unprocessable
+from mahler_pipelines.exchange.wire_errors import INTERNAL, RATE_LIMITED, WireRefusal, unprocessable
 
 REQUESTS_PER_MINUTE = 100_000
 """Alpaca allows 200; a desk that replays months in minutes needs more."""
@@ -153,6 +153,7 @@ def build_wire(exchange: Exchange, *, limit: RateLimit | None = None) -> Starlet
             WireRefusal: _refused,
             ClockRefusal: _clock_refused,
             HTTPException: _no_route,
+            Exception: _failed,
         },
         lifespan=lifespan,
     )
@@ -179,4 +180,11 @@ async def _clock_refused(_: Request, error: Exception) -> Response:
 
 async def _no_route(_: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    return JSONResponse({"code": status * 100_000, "message": str(error)}, status_code=status)
+    code = status * 100_000 + 10_000
+    return JSONResponse({"code": code, "message": "endpoint not found."}, status_code=status)
+
+
+async def _failed(_: Request, __: Exception) -> Response:
+    """Answer as Alpaca does; Starlette raises the error again, so that the server logs it."""
+    body = {"code": INTERNAL, "message": "internal server error occurred"}
+    return JSONResponse(body, status_code=500)

@@ -147,8 +147,10 @@ async def get_orders(request: Request) -> Response:
 
 
 async def get_order(request: Request) -> Response:
-    """GET /v2/orders/{order_id}."""
-    return JSONResponse(order_json(_own_order(request)))
+    """GET /v2/orders/{order_id}: the order, or the leg whose id it is."""
+    order, wanted = _own_order(request), request.path_params["order_id"]
+    legs = [leg for leg in order.legs if leg.id == wanted]
+    return JSONResponse(leg_json(order, legs[0]) if legs else order_json(order))
 
 
 async def get_order_by_client_id(request: Request) -> Response:

@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from mahler_pipelines.errors import BadInput, CorruptData
 from mahler_pipelines.market.brackets import floats
@@ -76,9 +75,7 @@ def regimes(
         raise CorruptData("volatilities: an underlying has two rows of one session")
     today = pd.Timestamp(as_of.astimezone(NEW_YORK).date())
     table = _features(bars[bars["session"] < today], volatilities)
-    with threadpool_limits(1, user_api="blas"):
-        # Matrices of three columns: threads only get in each other's way.
-        rows = [_label_one(str(name), of_one, model) for name, of_one in table.groupby("underlying")]
+    rows = [_label_one(str(name), of_one, model) for name, of_one in table.groupby("underlying")]
     missing = sorted(set(bars["underlying"]) - set(table["underlying"]))
     rows.extend(_unlabelled(name, pd.NaT, 0, "", NoRegime.TOO_FEW_SESSIONS) for name in missing)
     columns = ["underlying", "session", "label", *PROBABILITY_COLUMNS, "sessions", "features"]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from mahler_pipelines.exchange.engine import Exchange, ExchangeTerms
 from mahler_pipelines.exchange.instruments import is_index
-from mahler_pipelines.exchange.market import SettlementValue, StockQuote
+from mahler_pipelines.exchange.market import Market, SettlementValue, StockQuote
 from mahler_pipelines.market.chains import conform_quotes, empty_quotes
 from mahler_pipelines.market.sessions import NEW_YORK, TradingCalendar
 from mahler_pipelines.options.contracts import OptionContract, Right
@@ -196,7 +196,7 @@ class HandMadeMarket:
 
 @contextmanager
 def exchange_on(
-    market: HandMadeMarket, state_dir: Path, terms: ExchangeTerms | None = None
+    market: Market, state_dir: Path, terms: ExchangeTerms | None = None
 ) -> Iterator[Exchange]:
     """An exchange that stands at the opening of the market's first session."""
     exchange = Exchange(market, state_dir, terms or ExchangeTerms(start_at=OPENING))

@@ -44,7 +44,12 @@ def row(symbol: str, session: date, bid: float, ask: float, price: float) -> dic
 
 
 def bar(
-    underlying: str, session: date, source: str, prices: tuple[float, float], *, adjusted: bool
+    underlying: str,
+    session: date,
+    source: str,
+    prices: tuple[float, float],
+    *,
+    adjusted: bool | None,
 ) -> dict[str, object]:
     opened, closed = prices
     return {
@@ -150,6 +155,7 @@ def test_adjusted_bars_never_settle_strikes(lake: Path) -> None:
         lake,
         bar("YPF", LAST, "heliar", (7.0, 7.1), adjusted=True),
         bar("YPF", LAST, "lean", (14.0, 14.2), adjusted=False),
+        bar("YPF", LAST, "aaa", (1.0, 1.0), adjusted=None),
     )
     settled = market.settlement("YPF", LAST)
     assert settled is not None
@@ -183,7 +189,7 @@ def test_name_is_given_or_made_from_the_content(lake: Path) -> None:
 
 def test_trade_lives_from_its_credit_to_its_cash_settlement(lake: Path, tmp_path: Path) -> None:
     market = with_bars(lake, bar("SPX", LAST, "heliar", (2795.0, 2796.0), adjusted=False))
-    with exchange_on(market, tmp_path / "state", ExchangeTerms()) as exchange:  # type: ignore[arg-type]
+    with exchange_on(market, tmp_path / "state", ExchangeTerms()) as exchange:
         exchange.advance(market.snapshot_time(FIRST))
         legs = [leg(PM, "sell", "open"), leg(PM_WING, "buy", "open")]
         assert send(exchange, spread(legs, "-2.60", qty=3)).status is WireStatus.FILLED
@@ -194,7 +200,7 @@ def test_trade_lives_from_its_credit_to_its_cash_settlement(lake: Path, tmp_path
 
 def test_order_in_a_hole_does_not_fill(lake: Path, tmp_path: Path) -> None:
     market = ArchivedMarket(lake)
-    with exchange_on(market, tmp_path / "state", ExchangeTerms()) as exchange:  # type: ignore[arg-type]
+    with exchange_on(market, tmp_path / "state", ExchangeTerms()) as exchange:
         exchange.advance(market.snapshot_time(HOLE))
         legs = [leg(PM, "sell", "open"), leg(PM_WING, "buy", "open")]
         assert send(exchange, spread(legs, "-2.60")).status is WireStatus.NEW

@@ -3,7 +3,8 @@
 import json
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,8 @@ def test_first_answer_is_pending_and_the_next_look_shows_the_fill(client: TestCl
     assert float(seen["filled_avg_price"]) < 0
     named = client.get("/v2/orders:by_client_order_id", params={"client_order_id": "mine"}).json()
     assert named == seen
+    one = client.get(f"/v2/orders/{seen['legs'][0]['id']}").json()
+    assert one == seen["legs"][0]
     again = client.post("/v2/orders", json=body)
     assert (again.status_code, again.json()["code"]) == (422, 40010001)
     missing = client.get("/v2/orders:by_client_order_id", params={"client_order_id": "other"})
@@ -267,9 +270,6 @@ def test_calendar_shows_early_closes(client: TestClient) -> None:
 
 
 def test_dividends_show_when_they_are_declared(client: TestClient, market: HandMadeMarket) -> None:
-    from datetime import date
-    from decimal import Decimal
-
     market.paid["XYZ"] = tuple(
         (day, Decimal("0.37")) for day in (date(2026, 11, 24), date(2027, 1, 5))
     )
@@ -295,6 +295,21 @@ def test_control_moves_the_clock_and_says_where_it_stands(client: TestClient) ->
     clock = client.get("/v2/clock").json()
     assert (clock["timestamp"], clock["is_open"]) == ("2026-11-02T16:00:00-05:00", False)
     assert clock["next_open"] == "2026-11-03T09:30:00-05:00"
+
+
+def test_failure_inside_is_an_alpaca_shaped_500(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(exchange, "figures", fail)
+    app = build_wire(exchange)
+    with TestClient(app, headers=KEYS, raise_server_exceptions=False) as client:
+        answer = client.get("/v2/account")
+        assert (answer.status_code, answer.json()["code"]) == (500, 50010000)
+        lost = client.get("/v2/nowhere")
+        assert (lost.status_code, lost.json()["code"]) == (404, 40410000)
 
 
 def test_journal_keeps_what_was_asked(client: TestClient) -> None:

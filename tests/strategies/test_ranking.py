@@ -103,11 +103,9 @@ def test_returns_are_over_the_risk_and_the_days(candidates: pd.DataFrame) -> Non
 
 def test_the_score_is_the_documented_mean(candidates: pd.DataFrame) -> None:
     row = rank(candidates, as_of=AS_OF).iloc[0]
-    risk = row["width"] - row["credit_mid"]
     parts = {
         "probability_of_profit": row["probability_of_profit"],
         "return_on_risk": min(row["return_on_risk"] / 0.5, 1.0),
-        "expected_value": (row["expected_value_per_share"] / risk + 0.25) / 0.5,
         "execution": row["credit_natural"] / row["credit_mid"],
         "iv_rank": 0.5,
     }
