@@ -8,8 +8,11 @@ import pandas as pd
 from mahler_pipelines.execution.desk_terms import DeskTerms
 from mahler_pipelines.market.chains import ChainSnapshot, conform_quotes, empty_quotes
 from mahler_pipelines.market.data import MarketData
+from mahler_pipelines.market.fetching import fetch_each
+from mahler_pipelines.market.lake import Lake
 from mahler_pipelines.market.liquidity import quote_defects
 from mahler_pipelines.market.observation import require_observable
+from mahler_pipelines.market.rank_history import earlier_today
 from mahler_pipelines.market.sessions import TradingCalendar
 from mahler_pipelines.orchestration.partitions import scan_partition, session_scans
 
@@ -21,20 +24,24 @@ GROUP = "market"
 )
 def underlying_bars(
     context: dg.AssetExecutionContext,
+    lake: dg.ResourceParam[Lake],
     market_data: dg.ResourceParam[MarketData],
     terms: dg.ResourceParam[DeskTerms],
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """Completed daily bars up to the session before the scan's.
 
-    Grain: one row per underlying and completed session.
+    Grain: one row per underlying and completed session. Completed bars stay the same all day, so
+    the first scan of a session fetches them and the later ones take its partition.
     """
-    session, _ = scan_partition(context.partition_key)
+    session, scan = scan_partition(context.partition_key)
     calendar = TradingCalendar()
-    bars = market_data.daily_bars(
-        terms.universe,
-        start=calendar.offset(session, -terms.history_sessions),
-        end=calendar.previous(session),
-    )
+    bars = earlier_today(lake, "underlying_bars", session=session, before=scan)
+    if bars is None:
+        bars = market_data.daily_bars(
+            terms.universe,
+            start=calendar.offset(session, -terms.history_sessions),
+            end=calendar.previous(session),
+        )
     return dg.MaterializeResult(
         value=bars,
         metadata={
@@ -97,9 +104,10 @@ def option_chains(
     as_of = market_data.now()
     require_observable(session, scan, as_of, TradingCalendar())
     horizon = session + timedelta(days=terms.chain_days)
-    chains = [
-        market_data.chain(name, expires_from=session, expires_to=horizon) for name in terms.universe
-    ]
+    chains = fetch_each(
+        lambda name: market_data.chain(name, expires_from=session, expires_to=horizon),
+        terms.universe,
+    )
     filled = [chain for chain in chains if len(chain)]
     quotes = conform_quotes(pd.concat(filled, ignore_index=True)) if filled else empty_quotes()
     snapshot = ChainSnapshot(session=session, scan=scan.value, as_of=as_of, quotes=quotes)

@@ -1,6 +1,12 @@
 """The command line: `mahler`."""
 
+import os
 import sys
+
+for _library in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    # Matrices here are small; a second thread only waits for the first, on a core that the
+    # exchange needs. Set before numpy is first imported; what the environment says counts more.
+    os.environ.setdefault(_library, "1")
 
 
 def main() -> None:

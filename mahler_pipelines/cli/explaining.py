@@ -5,6 +5,7 @@ from typing import Any
 
 from mahler_pipelines.cli.run_report import recommendation_row, trade_row
 from mahler_pipelines.composition import ComposedDesk
+from mahler_pipelines.decisions.recommendation import Recommendation
 from mahler_pipelines.errors import MissingData
 from mahler_pipelines.execution.ledger import OrderRecord
 from mahler_pipelines.review.ledger import Ledger
@@ -30,7 +31,7 @@ def explain_subject(desk: ComposedDesk, identifier: str) -> dict[str, Any]:
             "reflections": [
                 asdict(r) for trade in trades for r in book.reflections(trade_id=trade.id)
             ],
-            "model_calls": list(book.model_calls(candidate_id=_candidate(stored.recommendation))),
+            "model_calls": list(book.model_calls(candidate_id=_candidate(desk, shown))),
             "history": [
                 asdict(event)
                 for subject in subjects
@@ -47,8 +48,14 @@ def _recommendation_behind(book: Ledger, identifier: str) -> str:
     return identifier
 
 
-def _candidate(recommendation: Any) -> str:
-    return str(recommendation.id)
+def _candidate(desk: ComposedDesk, shown: Recommendation) -> str:
+    """The candidate that became this recommendation, from the scan's own table; "" if unknown."""
+    table = f"{shown.account_id}.recommendations"
+    if not desk.lake.has(table, session=shown.session, scan=shown.scan):
+        return ""
+    proposals = desk.lake.read(table, session=shown.session, scan=shown.scan)
+    found = proposals.loc[proposals["recommendation_id"] == shown.id, "candidate_id"]
+    return str(found.iloc[0]) if len(found) else ""
 
 
 def _order(book: Ledger, order: OrderRecord) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.sessions import TradingCalendar
 from mahler_pipelines.settings import Mode, Settings
 
-DEFAULT_SESSIONS = (date(2025, 3, 3), date(2025, 3, 12))
+DEFAULT_SESSIONS = (date(2025, 3, 3), date(2025, 3, 10))
 SHOWN_FAILURES = 5
 DEFAULT_SCANS = (Scan.MORNING, Scan.MIDDAY, Scan.AFTERNOON)
 

@@ -54,6 +54,7 @@ def dev(
     }
     begin = TradingCalendar().open(_first_session(desk))
     with local_exchange(desk, begin=begin) as exchange:
+        exchange.control.set_rate(rate)
         with _children(commands, environment) as children:
             console.print(f"[bold]{desk.paths.book}[/bold] is open")
             console.print(f"  graph      http://127.0.0.1:{port}")
@@ -82,7 +83,7 @@ def exchange(
     if begin.tzinfo is None:
         raise BadInput("start", start, "needs a UTC offset")
     with local_exchange(desk, begin=begin, port=port, state=state) as served:
-        served.set_rate(rate)
+        served.control.set_rate(rate)
         console.print(f"{desk.paths.book} at {served.url}, clock {_stands_at(served)}; Ctrl-C stops it")
         _wait({})
 

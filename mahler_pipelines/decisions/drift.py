@@ -33,8 +33,9 @@ def check(
 ) -> tuple[Refusal, ...]:
     """Return every reason why the approval no longer covers the market; empty when it does.
 
-    Prices are per share, None (or NaN) where no usable quote was seen, which lapses too. A natural
-    credit above the band lapses as well: a spread that suddenly pays more is not the one shown.
+    Prices are per share, None (or NaN) where no usable quote was seen, which lapses too. The
+    natural credit has to be inside the band that was shown, floor to target: a spread that suddenly
+    pays more is not the one shown.
     Raises `BadInput` for a time without zone.
     """
     if now.tzinfo is None:
@@ -42,14 +43,18 @@ def check(
     found = (
         _expired(recommendation, now),
         _moved(recommendation, underlying_price, terms),
-        _credit_left_band(recommendation, natural_credit, terms),
+        _credit_left_band(recommendation, natural_credit),
     )
     return tuple(refusal for refusal in found if refusal is not None)
 
 
-def credit_ceiling(recommendation: Recommendation, terms: ApprovalTerms) -> Decimal:
-    """Highest natural credit per share that the approval covers."""
-    return recommendation.target_credit * (1 + terms.floor_tolerance)
+def credit_ceiling(recommendation: Recommendation) -> Decimal:
+    """Highest natural credit per share that the approval covers: the target that was shown.
+
+    Where the tick has put the target below the natural credit shown beside it, that natural credit
+    counts, so that a quote which has not changed never lapses.
+    """
+    return max(recommendation.target_credit, recommendation.natural_credit)
 
 
 def _expired(recommendation: Recommendation, now: datetime) -> Refusal | None:
@@ -74,12 +79,10 @@ def _moved(
     )
 
 
-def _credit_left_band(
-    recommendation: Recommendation, credit: Decimal | None, terms: ApprovalTerms
-) -> Refusal | None:
+def _credit_left_band(recommendation: Recommendation, credit: Decimal | None) -> Refusal | None:
     if credit is None or not credit.is_finite():
         return _lapse(recommendation, LapseCode.QUOTE_NOT_USABLE, None, "natural credit")
-    floor, ceiling = recommendation.floor_credit, credit_ceiling(recommendation, terms)
+    floor, ceiling = recommendation.floor_credit, credit_ceiling(recommendation)
     if credit < floor:
         return _lapse(recommendation, LapseCode.CREDIT_BELOW_FLOOR, float(credit), float(floor))
     if credit > ceiling:

@@ -12,8 +12,7 @@ class ApprovalTerms:
     """How long an answer is awaited, and what may change before an approved trade lapses.
 
     `underlying_drift` is the largest move of the underlying, as a fraction of the price shown.
-    `floor_tolerance` is how far below the natural credit the floor lies, and how far above the
-    target the natural credit may rise, both as fractions.
+    `floor_tolerance` is how far below the natural credit the floor lies, as a fraction.
     """
 
     expires_after: timedelta = timedelta(minutes=30)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.data import MarketData
+from mahler_pipelines.market.fetching import fetch_each
 from mahler_pipelines.market.iv_history import (
     FURTHEST_DAYS,
     historical_constant_maturity,
@@ -45,10 +46,10 @@ def fill_history(
     missing = wanted.difference(have).to_frame(index=False)
     if missing.empty:
         return known.sort_values(["underlying", "session"], ignore_index=True)
-    found = [
-        _from_option_bars(of_one, market_data, bars, rate=rate)
-        for _, of_one in missing.groupby("underlying", sort=True)
-    ]
+    groups = {str(name): of_one for name, of_one in missing.groupby("underlying", sort=True)}
+    found = fetch_each(
+        lambda name: _from_option_bars(groups[name], market_data, bars, rate=rate), list(groups)
+    )
     filled = missing.merge(
         pd.concat(found, ignore_index=True), on=["underlying", "session"], how="left"
     )

@@ -10,6 +10,7 @@ from mahler_pipelines.decisions.credit_band import credit_band, exact_price
 from mahler_pipelines.errors import BadInput
 
 CENTS = st.integers(0, 2000).map(lambda cents: Decimal(cents) / 100)
+NARROW = st.integers(0, 15).map(lambda cents: Decimal(cents) / 100)
 TICKS = st.sampled_from([Decimal("0.01"), Decimal("0.05"), Decimal("0.10")])
 
 
@@ -28,10 +29,24 @@ def test_the_mid_is_rounded_down_and_the_floor_lies_below_the_natural_credit() -
     )
 
 
+def test_a_coarse_tick_never_asks_for_less_than_the_market_gives() -> None:
+    """The mid of 1.04 would round down to 1.00, below the natural credit of 1.03."""
+    band = credit_band(
+        short_bid=Decimal("1.08"),
+        short_ask=Decimal("1.09"),
+        long_bid=Decimal("0.04"),
+        long_ask=Decimal("0.05"),
+        tolerance=Decimal("0.05"),
+        tick=Decimal("0.10"),
+    )
+    assert band is not None
+    assert (band.target, band.floor) == (Decimal("1.10"), Decimal("0.90"))
+
+
 @given(
     short_bid=CENTS,
     long_bid=CENTS,
-    spreads=st.tuples(CENTS, CENTS),
+    spreads=st.tuples(NARROW | CENTS, NARROW | CENTS),
     tolerance=st.decimals("0", "0.99", places=2),
     tick=TICKS,
 )
