@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from mahler_pipelines.errors import LeaseHeld
 from mahler_pipelines.execution.account_view import GateRecheck
 from mahler_pipelines.execution.broker import Broker
 from mahler_pipelines.execution.desk import ExecutionDesk, ExecutionTerms
@@ -23,6 +24,8 @@ from mahler_pipelines.review.ledger import LedgerBook
 
 GROUP = "execution"
 WATCH_GROUP = "positions"
+LEASE_RETRIES, LEASE_WAIT_SECONDS = 45, 2.0
+"""How long an execution waits for its turn at the broker: longer than a dead run's lease lasts."""
 
 
 def execution_assets(account_id: str) -> list[dg.AssetsDefinition]:
@@ -71,8 +74,12 @@ def execution_assets(account_id: str) -> list[dg.AssetsDefinition]:
         terms: dg.ResourceParam[DeskTerms],
     ) -> Iterator[dg.MaterializeResult[None]]:
         """Execute the recommendation of this partition, or recover what an earlier run began."""
-        desk = _execution_desk(context, ledger, broker, market_data, lake, terms)
-        outcome = execute(context.partition_key, desk=desk, recheck=GateRecheck(terms))
+        desk = _execution_desk(context, account_id, ledger, broker, market_data, lake, terms)
+        try:
+            outcome = execute(context.partition_key, desk=desk, recheck=GateRecheck(terms))
+        except LeaseHeld as held:
+            # Two approvals seconds apart are two runs: the later one waits for its turn.
+            raise dg.RetryRequested(LEASE_RETRIES, LEASE_WAIT_SECONDS) from held
         if outcome.status is ExecutionStatus.UNKNOWN:
             context.log.warning(
                 f"{context.partition_key}: outcome unknown; reconciliation asks again"
@@ -148,7 +155,7 @@ def execution_assets(account_id: str) -> list[dg.AssetsDefinition]:
         terms: dg.ResourceParam[DeskTerms],
     ) -> Iterator[dg.MaterializeResult[None]]:
         """Watch what is open, close what is due."""
-        desk = _execution_desk(context, ledger, broker, market_data, lake, terms)
+        desk = _execution_desk(context, account_id, ledger, broker, market_data, lake, terms)
         report = watch(desk, exits=terms.exits)
         findings = reconcile(desk)
         yield dg.MaterializeResult(
@@ -189,6 +196,7 @@ def execution_assets(account_id: str) -> list[dg.AssetsDefinition]:
 
 def _execution_desk(
     context: dg.AssetExecutionContext,
+    account_id: str,
     ledger: LedgerBook,
     broker: Broker,
     market_data: MarketData,
@@ -196,7 +204,7 @@ def _execution_desk(
     terms: DeskTerms,
 ) -> ExecutionDesk:
     return ExecutionDesk(
-        account_id=terms.account_id,
+        account_id=account_id,
         book=ledger,
         broker=broker,
         market_data=market_data,

@@ -1,22 +1,24 @@
 """Review: what the day came to, what was not traded, what closed trades taught."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 import dagster as dg
 import pandas as pd
 
-from mahler_pipelines.decisions.ledger import StoredRecommendation
 from mahler_pipelines.execution.broker import Broker
 from mahler_pipelines.execution.desk_terms import DeskTerms
 from mahler_pipelines.execution.trades import TradeStatus
-from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.lake import Lake
 from mahler_pipelines.market.sessions import TradingCalendar
 from mahler_pipelines.orchestration.partitions import sessions
 from mahler_pipelines.pictures.gallery import equity_picture
 from mahler_pipelines.pictures.tables import markdown_table
 from mahler_pipelines.review.cash import cash_gap
-from mahler_pipelines.review.counterfactuals import NOT_TRADED, LaterQuotes, counterfactual
+from mahler_pipelines.review.counterfactuals import (
+    NOT_TRADED,
+    counterfactuals as follow,
+    later_quotes,
+)
 from mahler_pipelines.review.ledger import LedgerBook
 from mahler_pipelines.review.learning import propose_rules, reflect
 from mahler_pipelines.review.performance import daily_performance as write_performance
@@ -24,6 +26,14 @@ from mahler_pipelines.review.performance import daily_performance as write_perfo
 GROUP = "review"
 FOLLOWED = timedelta(days=45)
 """How long a recommendation that was not traded is followed."""
+COUNTERFACTUAL_COLUMNS = {
+    "recommendation_id": "str",
+    "status": "str",
+    "pnl_usd": "float64",
+    "exit_reason": "str",
+    "problem": "str",
+}
+"""Column -> dtype, the same on days without any."""
 
 
 def review_assets(account_id: str) -> list[dg.AssetsDefinition]:
@@ -50,6 +60,7 @@ def review_assets(account_id: str) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         ledger: dg.ResourceParam[LedgerBook],
         broker: dg.ResourceParam[Broker],
+        terms: dg.ResourceParam[DeskTerms],
     ):
         """Realised and unrealised results, equity and drawdown of the session.
 
@@ -68,7 +79,7 @@ def review_assets(account_id: str) -> list[dg.AssetsDefinition]:
             )
             book.put_performance(row)
             history = book.performance(end=session)
-            gap = cash_gap(book.trades(), history)
+            gap = cash_gap(book.trades(), history, fee_per_contract=terms.fee_per_contract)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": 1,
@@ -110,12 +121,12 @@ def review_assets(account_id: str) -> list[dg.AssetsDefinition]:
         session = date.fromisoformat(context.partition_key)
         with ledger.reading(account_id) as book:
             stored = book.recommendations(statuses=sorted(NOT_TRADED))
-        followed = [one for one in stored if session - one.recommendation.session <= FOLLOWED]
-        later = _later_quotes(lake, followed, until=session)
-        found = [
-            counterfactual(one, _after(later, one.recommendation.created_at), terms=terms.exits)
-            for one in followed
-        ]
+        first = session - FOLLOWED
+        followed = [one for one in stored if first <= one.recommendation.session <= session]
+        symbols = {s for one in followed for s in one.recommendation.structure.symbols}
+        oldest = min((one.recommendation.session for one in followed), default=session)
+        later = lake.quotes_of(symbols, start=oldest, end=session)
+        found = follow(followed, later_quotes(later), terms=terms.exits)
         rows = pd.DataFrame(
             {
                 "recommendation_id": [one.recommendation_id for one in found],
@@ -124,7 +135,7 @@ def review_assets(account_id: str) -> list[dg.AssetsDefinition]:
                 "exit_reason": [one.exit_reason.value if one.exit_reason else "" for one in found],
                 "problem": [one.problem for one in found],
             }
-        )
+        ).astype(COUNTERFACTUAL_COLUMNS)
         lake.write(f"{account_id}.counterfactuals", rows, session=session)
         return dg.MaterializeResult(
             metadata={
@@ -215,25 +226,3 @@ def review_assets(account_id: str) -> list[dg.AssetsDefinition]:
 
     return [daily_performance, counterfactuals, reflections, playbook]
 
-
-def _later_quotes(
-    lake: Lake, followed: list[StoredRecommendation], *, until: date
-) -> list[LaterQuotes]:
-    """Quotes of the followed contracts at every scan since the first of them was proposed."""
-    if not followed:
-        return []
-    symbols = {s for one in followed for s in one.recommendation.structure.symbols}
-    first = min(one.recommendation.session for one in followed)
-    found = []
-    for session in TradingCalendar().sessions(first, until):
-        for scan in Scan:
-            if not lake.has("option_chains", session=session, scan=scan.value):
-                continue
-            snapshot = lake.snapshot(session=session, scan=scan.value)
-            quotes = snapshot.quotes[snapshot.quotes["symbol"].isin(symbols)]
-            found.append(LaterQuotes(snapshot.as_of, quotes))
-    return found
-
-
-def _after(later: list[LaterQuotes], moment: datetime) -> list[LaterQuotes]:
-    return [quotes for quotes in later if quotes.as_of > moment]

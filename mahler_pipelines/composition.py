@@ -7,7 +7,7 @@ approval does not pay for importing the graph.
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 LOCAL_KEY, LOCAL_SECRET = "local-main", "local-secret"
 RANK_STAND_INS = {"SPX": "VIX", "SPY": "VIX", "NDX": "VXN", "QQQ": "VXN", "RUT": "RVX"}
 """Underlying -> the volatility index that may stand in for its history."""
+ARCHIVED_CHAIN_DAYS = 3660
+"""An archive is read whole, so that every pair of its files is accounted for."""
 KEPT_BY_A_FRESH_START = ("archive",)
 
 Progress = Callable[[Path, int, int], None]
@@ -54,10 +56,12 @@ class MarketSource:
     def parse(cls, text: str) -> "MarketSource":
         """Read the setting; raise `BadInput` when it is neither form."""
         kind, _, rest = text.partition(":")
-        if kind == "sim" and rest.isdigit():
+        if kind == "sim" and rest.isascii() and rest.isdigit():
             return cls("sim", seed=int(rest))
-        if kind == "archive" and rest:
-            return cls("archive", given=tuple(Path(p).expanduser() for p in rest.split(",")))
+        paths = [part.strip() for part in rest.split(",")]
+        # An empty part would be the working folder, with every table in it.
+        if kind == "archive" and all(paths):
+            return cls("archive", given=tuple(Path(part).expanduser() for part in paths))
         raise BadInput("market", text, "neither sim:SEED nor archive:PATH")
 
     @cached_property
@@ -93,7 +97,8 @@ class ComposedDesk:
     @cached_property
     def terms(self) -> DeskTerms:
         """Every limit, in the words of the rooms."""
-        return desk_terms(self.settings, universe=self.universe)
+        terms = desk_terms(self.settings, universe=self.universe)
+        return replace(terms, chain_days=ARCHIVED_CHAIN_DAYS) if self._has_archive else terms
 
     @cached_property
     def universe(self) -> tuple[str, ...]:
@@ -313,5 +318,6 @@ def local_exchange(
         name=desk.paths.book,
         port=port,
         starting_equity=desk.settings.exchange.equity,
+        fee_per_contract=desk.settings.exchange.fee_per_contract,
         start_at=begin,
     )

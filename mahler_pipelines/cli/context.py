@@ -1,5 +1,6 @@
 """Settings and desk of a command: what was given before the command's name counts most."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,14 @@ def load_settings(**more: Any) -> Settings:
 def load_desk(**more: Any) -> ComposedDesk:
     """Open the desk that these settings describe."""
     return compose(load_settings(**more))
+
+
+def invocation(settings: Settings) -> tuple[str, str]:
+    """Return what stands before and after a command's name to reach the same book again."""
+    home, market = _overrides.get("home"), str(settings.market)
+    before = f"mahler --home {shlex.quote(home)}" if home else "mahler"
+    given = market != Settings.model_fields["market"].default
+    return before, f" --market {shlex.quote(market)}" if given else ""
 
 
 def _nested(flat: dict[str, Any]) -> dict[str, Any]:

@@ -205,7 +205,8 @@ def _money(value: Decimal | None) -> str | None:
         return None
     exponent = value.normalize().as_tuple().exponent
     places = max(2, -exponent if isinstance(exponent, int) else 2)
-    return f"{value:.{places}f}"
+    # Adding zero takes the sign off a zero.
+    return f"{value + 0:.{places}f}"
 
 
 def _moment(value: datetime | None) -> str | None:

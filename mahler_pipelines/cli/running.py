@@ -10,12 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from mahler_pipelines.cli.archiving import ingest_archive
-from mahler_pipelines.cli.context import load_settings
+from mahler_pipelines.cli.claiming import claimed
+from mahler_pipelines.cli.context import invocation, load_settings
+from mahler_pipelines.cli.interrupts import noticed_interrupts
 from mahler_pipelines.cli.session_runner import ApprovalPolicy, RunPlan, SessionRunner
 from mahler_pipelines.cli.terminal import console, progress_bar
 from mahler_pipelines.composition import ComposedDesk, MarketSource, compose, local_exchange
 from mahler_pipelines.decisions.recommendation import Recommendation
-from mahler_pipelines.errors import BadInput, MahlerError, UnknownSession
+from mahler_pipelines.errors import BadInput, MahlerError, MissingData, UnknownSession
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.sessions import TradingCalendar
 from mahler_pipelines.settings import Mode, Settings
@@ -27,6 +29,10 @@ DEFAULT_SCANS = (Scan.MORNING, Scan.MIDDAY, Scan.AFTERNOON)
 
 class RunFailed(MahlerError):
     """Some jobs of the run failed; the Dagster UI shows which."""
+
+
+class RunStopped(MahlerError):
+    """Somebody stopped the run."""
 
 
 def run(
@@ -56,18 +62,20 @@ def run(
     if settings.mode is not Mode.LOCAL:
         raise BadInput("mode", settings.mode.value, "mahler run plays sessions in local mode only")
     source = MarketSource.parse(str(settings.market))
+    asked, chosen, every = _range(sessions), _scans(scans, source), _interval(monitor)
+    if json_path is not None and not json_path.absolute().parent.is_dir():
+        raise BadInput("--json", str(json_path), "lies in no folder that exists")
     desk = compose(settings)
-    desk.start_afresh()
-    if source.kind == "archive":
-        ingest_archive(desk)
-    plan = RunPlan(
-        sessions=_sessions(sessions, desk, source),
-        scans=_scans(scans, source),
-        approve=approve,
-        monitor=_interval(monitor),
-    )
-    _announce(desk, plan)
-    failures = _play(desk, settings, plan)
+    with claimed(desk.paths, "mahler run"):
+        if source.kind == "archive":
+            ingest_archive(desk)
+        plan = RunPlan(
+            sessions=_sessions(asked, desk, source), scans=chosen, approve=approve, monitor=every
+        )
+        # Not before now: what was asked in vain leaves the book of the last run alone.
+        desk.start_afresh()
+        _announce(desk, plan)
+        failures = _play(desk, settings, plan)
     _report(desk, plan, json_path)
     if failures:
         shown = "".join(f"\n  {failure}" for failure in failures[:SHOWN_FAILURES])
@@ -84,14 +92,15 @@ def _play(desk: ComposedDesk, settings: Settings, plan: RunPlan) -> list[str]:
         local_exchange(desk, begin=calendar.open(plan.sessions[0])) as exchange,
         open_instance(desk.paths.dagster) as instance,
         progress_bar() as bar,
+        noticed_interrupts() as check_interrupt,
     ):
         task = bar.add_task("starting the exchange", total=total)
-        started = False
+        at = ""
 
         def step(text: str) -> None:
-            nonlocal started
-            bar.update(task, description=text, advance=1 if started else 0)
-            started = True
+            nonlocal at
+            bar.update(task, description=text, advance=1 if at else 0)
+            at = text
 
         runner = SessionRunner(
             desk=desk,
@@ -100,37 +109,44 @@ def _play(desk: ComposedDesk, settings: Settings, plan: RunPlan) -> list[str]:
             exchange=exchange,
             ask=_ask,
             step=step,
+            check_interrupt=check_interrupt,
         )
-        runner.play(plan)
+        try:
+            runner.play(plan)
+        except KeyboardInterrupt:
+            raise RunStopped(f"stopped at {at}; what was done until then is in the book") from None
         bar.update(task, completed=total, description="done")
     return runner.failures
 
 
-def _sessions(text: str | None, desk: ComposedDesk, source: MarketSource) -> tuple[date, ...]:
+def _sessions(
+    asked: tuple[date, date] | None, desk: ComposedDesk, source: MarketSource
+) -> tuple[date, ...]:
     """Trading days of the range that the market has data for; holes are said, not run."""
-    first, last = _range(text, desk, source)
-    calendar = TradingCalendar()
-    asked = calendar.sessions(first, last)
-    if not asked:
+    known = desk.archive_sessions()
+    if source.kind == "archive" and not known:
+        raise MissingData(f"{desk.paths.book} holds no session: nothing of it could be ingested")
+    first, last = asked or ((min(known), max(known)) if known else DEFAULT_SESSIONS)
+    days = TradingCalendar().sessions(first, last)
+    text = f"{first}:{last}"
+    if not days:
         raise UnknownSession("sessions", text, "the exchange was closed on all of these days")
     if source.kind == "sim":
-        return asked
-    known = desk.archive_sessions()
-    missing = [session for session in asked if session not in known]
+        return days
+    missing = [day for day in days if day not in known]
+    usable = tuple(day for day in days if day in known)
+    if not usable:
+        reason = f"the archive holds none of these; it has {min(known)} to {max(known)}"
+        raise UnknownSession("sessions", text, reason)
     if missing:
         console.print(f"no data, so not run: {', '.join(map(str, missing))}")
-    usable = tuple(session for session in asked if session in known)
-    if not usable:
-        raise UnknownSession("sessions", text, "the archive holds none of these sessions")
     return usable
 
 
-def _range(text: str | None, desk: ComposedDesk, source: MarketSource) -> tuple[date, date]:
+def _range(text: str | None) -> tuple[date, date] | None:
+    """Read FIRST:LAST, or one date."""
     if text is None:
-        if source.kind == "sim":
-            return DEFAULT_SESSIONS
-        known = sorted(desk.archive_sessions())
-        return known[0], known[-1]
+        return None
     first, _, last = text.partition(":")
     try:
         bounds = date.fromisoformat(first), date.fromisoformat(last or first)
@@ -196,10 +212,11 @@ def _report(desk: ComposedDesk, plan: RunPlan, json_path: Path | None) -> None:
     if json_path is not None:
         _write_atomically(json_path, report)
         console.print(f"the whole run: {json_path}")
-    flag = f" --market {desk.settings.market}" if desk.settings.market != "sim:7" else ""
+    program, flags = invocation(desk.settings)
     console.print(
-        f"[bold]Where to look next[/bold]: mahler dev{flag} (the graph at http://127.0.0.1:3000), "
-        f"mahler explain ID{flag}, mahler trades{flag}, mahler recommendations{flag}"
+        f"[bold]Where to look next[/bold]: {program} dev{flags} "
+        f"(the graph at http://127.0.0.1:3000), {program} explain ID{flags}, "
+        f"{program} trades{flags}, {program} recommendations{flags}"
     )
 
 

@@ -1,22 +1,21 @@
 """Commands that serve: `dev`, `exchange`, `advance`."""
 
-import os
-import signal
-import subprocess
-import sys
+import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mahler_pipelines.cli.context import load_desk, load_settings
+from mahler_pipelines.cli.claiming import claimed
+from mahler_pipelines.cli.context import invocation, load_desk, load_settings
+from mahler_pipelines.cli.services import LOOPBACK, start_services, stopped_by_signals
 from mahler_pipelines.cli.terminal import console
 from mahler_pipelines.composition import ComposedDesk, compose, local_exchange
-from mahler_pipelines.errors import BadInput, MahlerError
+from mahler_pipelines.errors import BadInput
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.sessions import TradingCalendar
 
@@ -26,46 +25,71 @@ if TYPE_CHECKING:
 Market = Annotated[str | None, typer.Option(help="sim:SEED or archive:PATH.")]
 
 
-class ServiceDied(MahlerError):
-    """A part of `mahler dev` ended by itself."""
-
-
 def dev(
     market: Market = None,
     port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = 3000,
     rate: Annotated[
-        float, typer.Option(help="Market seconds per real second; 0 stands until advanced.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            min=0,
+            help="Market seconds per real second; 0 stands until advanced. "
+            "Default: exchange.clock_rate.",
+        ),
+    ] = None,
 ) -> None:
-    """Start the local exchange, the Dagster UI and daemon; stop them all together with Ctrl-C.
+    """Start the Dagster UI and daemon, and in local mode the exchange; Ctrl-C stops them all.
 
     The book of the last run is continued where its clock was left. `mahler advance` moves it.
     """
     settings = load_settings(market=market)
     desk = compose(settings)
-    from mahler_pipelines.cli.desk_instance import prepare_home
+    _require_free(port)
+    with stopped_by_signals(), ExitStack() as stack:
+        stack.enter_context(claimed(desk.paths, "mahler dev"))
+        served = _exchange_of(desk, stack)
+        with console.status("starting the exchange, the graph and the daemon"):
+            held = stack.enter_context(start_services(desk, port))
+        if served is not None:
+            served.control.set_rate(settings.exchange.clock_rate if rate is None else rate)
+        _announce(desk, port, served)
+        while True:
+            held.require_running()
+            if served is not None:
+                served.require_running()
+            time.sleep(0.5)
 
-    prepare_home(desk.paths.dagster)
-    workspace = _workspace(desk.paths.dagster)
-    environment = {**os.environ, "DAGSTER_HOME": str(desk.paths.dagster), **settings.environment()}
-    commands = {
-        "dagster-webserver": ["-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)],
-        "dagster-daemon": ["run", "-w", str(workspace)],
-    }
+
+def _exchange_of(desk: ComposedDesk, stack: ExitStack) -> "LocalExchange | None":
+    """Start the local exchange of a local desk; a broker's desk has none."""
+    if desk.source is None:
+        return None
     begin = TradingCalendar().open(_first_session(desk))
-    with local_exchange(desk, begin=begin) as exchange:
-        exchange.control.set_rate(rate)
-        with _children(commands, environment) as children:
-            console.print(f"[bold]{desk.paths.book}[/bold] is open")
-            console.print(f"  graph      http://127.0.0.1:{port}")
-            console.print(
-                f"  exchange   {exchange.url}  (clock {_stands_at(exchange)})"
-            )
-            console.print(
-                "  next scan  mahler advance    then: mahler recommendations, mahler approve ID"
-            )
-            console.print("  stop       Ctrl-C")
-            _wait(children)
+    return stack.enter_context(
+        local_exchange(desk, begin=begin, port=desk.settings.exchange.port)
+    )
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise BadInput(
+                "--port", port, f"cannot be used ({error.strerror}): choose another"
+            ) from None
+
+
+def _announce(desk: ComposedDesk, port: int, served: "LocalExchange | None") -> None:
+    program, flags = invocation(desk.settings)
+    console.print(f"[bold]{desk.paths.book}[/bold] is open")
+    console.print(f"  graph      http://{LOOPBACK}:{port}")
+    if served is not None:
+        console.print(f"  exchange   {served.url}  (clock {_stands_at(served)})")
+        console.print(f"  next scan  {program} advance{flags}")
+    console.print(f"  answer     {program} recommendations{flags}")
+    console.print(f"             {program} approve ID{flags}")
+    console.print("  stop       Ctrl-C")
 
 
 def exchange(
@@ -82,10 +106,15 @@ def exchange(
     begin = datetime.fromisoformat(start) if start else TradingCalendar().open(_first_session(desk))
     if begin.tzinfo is None:
         raise BadInput("start", start, "needs a UTC offset")
-    with local_exchange(desk, begin=begin, port=port, state=state) as served:
+    with stopped_by_signals(), ExitStack() as stack:
+        if state is None:
+            stack.enter_context(claimed(desk.paths, "mahler exchange"))
+        served = stack.enter_context(local_exchange(desk, begin=begin, port=port, state=state))
         served.control.set_rate(rate)
         console.print(f"{desk.paths.book} at {served.url}, clock {_stands_at(served)}; Ctrl-C stops it")
-        _wait({})
+        while True:
+            served.require_running()
+            time.sleep(0.5)
 
 
 def advance(
@@ -140,69 +169,3 @@ def _first_session(desk: ComposedDesk) -> date:
 
 def _stands_at(served: "LocalExchange") -> str:
     return f"{datetime.fromisoformat(served.status()['now']):%Y-%m-%d %H:%M} UTC"
-
-
-def _workspace(home: Path) -> Path:
-    """A workspace file that loads the desk with the interpreter that is running."""
-    path = home / "workspace.yaml"
-    path.write_text(
-        "load_from:\n"
-        "  - python_module:\n"
-        "      module_name: mahler_pipelines.definitions\n"
-        f"      executable_path: {sys.executable}\n"
-        "      location_name: mahler\n"
-    )
-    return path
-
-
-@contextmanager
-def _children(
-    commands: dict[str, list[str]], environment: dict[str, str]
-) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """Start each program in its own process group and end all of them on the way out."""
-    started: dict[str, subprocess.Popen[bytes]] = {}
-    logs = Path(environment["DAGSTER_HOME"]) / "logs"
-    logs.mkdir(exist_ok=True)
-    try:
-        for name, arguments in commands.items():
-            with (logs / f"{name}.log").open("ab") as log:
-                started[name] = subprocess.Popen(
-                    [str(Path(sys.executable).with_name(name)), *arguments],
-                    env=environment,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
-        yield started
-    finally:
-        for child in started.values():
-            _end(child)
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    for number, patience in ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
-        try:
-            os.killpg(child.pid, number)
-        except ProcessLookupError:
-            return
-        try:
-            child.wait(timeout=patience)
-        except subprocess.TimeoutExpired:
-            continue
-
-
-def _wait(children: dict[str, subprocess.Popen[bytes]]) -> None:
-    """Wait until Ctrl-C or SIGTERM; a child that ends by itself is an error."""
-
-    def stop(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        while True:
-            for name, child in children.items():
-                if child.poll() is not None:
-                    raise ServiceDied(f"{name} ended with {child.returncode}: see its log")
-            time.sleep(0.5)
-    except KeyboardInterrupt:
-        console.print("stopping")

@@ -16,6 +16,7 @@ from mahler_pipelines.decisions.recommendation import (
     Recommendation,
     RecommendationStatus,
 )
+from mahler_pipelines.errors import BadInput
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.sessions import TradingCalendar
 from mahler_pipelines.orchestration.partitions import scan_key, session_key
@@ -62,6 +63,10 @@ class RunPlan:
     approve: ApprovalPolicy
     monitor: timedelta | None = None
 
+    def __post_init__(self) -> None:
+        if self.monitor is not None and self.monitor <= timedelta(0):
+            raise BadInput("monitor", self.monitor, "is not positive")
+
     def moments(self, session: date, calendar: TradingCalendar) -> tuple[Moment, ...]:
         """Scans, looks at positions between them, and the summary after the close."""
         scans = [
@@ -94,6 +99,7 @@ class SessionRunner:
     exchange: "LocalExchange"
     ask: Callable[[Recommendation], bool | None]
     step: Callable[[str], None] = lambda _: None
+    check_interrupt: Callable[[], None] = lambda: None
     failures: list[str] = field(default_factory=list)
 
     def play(self, plan: RunPlan) -> None:
@@ -151,6 +157,7 @@ class SessionRunner:
             raise_on_error=False,
             tags=tags,
         )
+        self.check_interrupt()
         if not result.success:
             self.failures.append(f"{job} {partition}: {_first_failure(result)}")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mahler_pipelines.errors import MahlerError
 from mahler_pipelines.exchange.accounts import LOCAL_CREDENTIALS, Credentials
+from mahler_pipelines.exchange.matching import FeeSchedule
 from mahler_pipelines.exchange.server import DEFAULT_EQUITY, build_app, open_market, serve
 
 
@@ -25,6 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
             accounts=options.account or (LOCAL_CREDENTIALS,),
             start_at=options.start,
             starting_equity=options.equity,
+            fees=FeeSchedule(per_contract=options.fee),
         )
     except MahlerError as error:
         sys.stderr.write(f"{error}\n")
@@ -39,6 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--state", required=True, type=Path, help="folder of accounts and clock")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free port")
     parser.add_argument("--equity", type=Decimal, default=DEFAULT_EQUITY)
+    parser.add_argument(
+        "--fee", type=Decimal, default=Decimal("0.00"), help="dollars per contract and fill"
+    )
     parser.add_argument("--start", type=datetime.fromisoformat, help="ISO moment of a new clock")
     parser.add_argument("--name", help="name of an archived market, its book")
     parser.add_argument(

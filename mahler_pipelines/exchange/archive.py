@@ -116,7 +116,10 @@ class ArchivedMarket:
         return self._bars.bars(underlying, start, end, covering=self.sessions())
 
     def listed_contracts(self, underlying: str, when: datetime) -> pd.DataFrame:
-        """Contracts seen in a session up to now and not expired, with what the latest one said."""
+        """Contracts of the latest snapshot that have not expired, with what it said of them.
+
+        In a hole they are those seen in any session before it.
+        """
         session = self._snapshot_session(when)
         today = when.astimezone(NEW_YORK).date()
         if session is None:
@@ -127,6 +130,9 @@ class ArchivedMarket:
             & (known["first_session"] <= pd.Timestamp(session))
             & (known["expiration"] >= pd.Timestamp(today))
         ]
+        if session in self._folders:
+            chain = self._day(session).chains.get(underlying, empty_quotes())
+            alive = alive.loc[alive["symbol"].isin(chain["symbol"])]
         return self._listing(alive, self._latest_before(underlying, session))
 
     def expired_contracts(

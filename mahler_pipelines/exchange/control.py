@@ -1,6 +1,7 @@
 """A client of the exchange's control routes: its clock, its status, its journal."""
 
 import contextlib
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -17,7 +18,10 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True, slots=True)
 class ExchangeControl:
-    """Steers the exchange that answers at `url`."""
+    """Steers the exchange that answers at `url`.
+
+    Raises `BadInput` for what the exchange refuses, `BrokerUnavailable` when it gives no answer.
+    """
 
     url: str
 
@@ -52,9 +56,23 @@ class ExchangeControl:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             with contextlib.closing(error):
-                message = json.loads(error.read())["message"]
-            raise BadInput("clock", body, message) from None
-        except urllib.error.URLError as error:
+                said = error.read().decode(errors="replace")
+            if 400 <= error.code < 500:
+                raise BadInput(path.removeprefix("/control/"), body, _message(said)) from None
             raise BrokerUnavailable(
-                f"the exchange at {self.url} does not answer: {error.reason}"
+                f"the exchange at {self.url} failed: {error.code} {_message(said)}",
+                status=error.code,
             ) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            # A refused or reset connection, half an answer, or one that is no JSON.
+            why = getattr(error, "reason", None) or repr(error)
+            raise BrokerUnavailable(f"the exchange at {self.url} does not answer: {why}") from None
+
+
+def _message(said: str) -> str:
+    """The `message` of an error in the wire's form, else the text as it came."""
+    try:
+        told = json.loads(said)
+    except ValueError:
+        return said[:300]
+    return str(told.get("message", said)) if isinstance(told, dict) else said[:300]

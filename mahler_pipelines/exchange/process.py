@@ -23,10 +23,16 @@ from mahler_pipelines.exchange.server import HOST, READY_FILE
 _PR_SET_PDEATHSIG = 1
 _STARTUP_SECONDS = 60.0
 _STOP_SECONDS = 8.0
+_SAID_LAST = 600
+LOG_FILE = "exchange.log"
 
 
 class ExchangeDidNotStart(MahlerError):
     """The child process ended, or never answered; carries what it wrote."""
+
+
+class ExchangeEnded(MahlerError):
+    """The child process ended while it was needed; carries what it wrote last."""
 
 
 def die_with_parent(parent: int) -> None:
@@ -57,6 +63,7 @@ class LocalExchange:
         name: str | None = None,
         port: int = 0,
         starting_equity: Decimal | None = None,
+        fee_per_contract: Decimal | None = None,
         start_at: datetime | None = None,
         accounts: Sequence[Credentials] = (LOCAL_CREDENTIALS,),
     ) -> None:
@@ -66,6 +73,8 @@ class LocalExchange:
             self._arguments += ["--name", name]
         if starting_equity is not None:
             self._arguments += ["--equity", str(starting_equity)]
+        if fee_per_contract is not None:
+            self._arguments += ["--fee", str(fee_per_contract)]
         if start_at is not None:
             self._arguments += ["--start", start_at.isoformat()]
         for known in accounts:
@@ -101,7 +110,7 @@ class LocalExchange:
         if self._child is not None:
             return self
         self._state_dir.mkdir(parents=True, exist_ok=True)
-        log = self._state_dir / "exchange.log"
+        log = self._state_dir / LOG_FILE
         command = [sys.executable, "-m", "mahler_pipelines.exchange", *self._arguments]
         with log.open("wb") as output:
             self._child = subprocess.Popen(  # noqa: S603 our own program
@@ -110,6 +119,8 @@ class LocalExchange:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=_environment(),
+                # Ctrl-C is for the parent alone, which stops its exchange when runs have ended.
+                start_new_session=True,
             )
         atexit.register(self.stop)
         try:
@@ -136,6 +147,14 @@ class LocalExchange:
     def control(self) -> ExchangeControl:
         """A client of its control routes: clock, rate, journal."""
         return ExchangeControl(self.url)
+
+    def require_running(self) -> None:
+        """Raise `ExchangeEnded`, with the end of its log, when the child is not there any more."""
+        if self._child is None or self._child.poll() is not None:
+            log = self._state_dir / LOG_FILE
+            code = None if self._child is None else self._child.returncode
+            said = log.read_text(errors="replace").strip()[-_SAID_LAST:]
+            raise ExchangeEnded(f"the exchange ended with {code}; {log} ends:\n{said}")
 
     def status(self) -> dict[str, Any]:
         """Return what `GET /control/status` says."""

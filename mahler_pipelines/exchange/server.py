@@ -20,6 +20,7 @@ from mahler_pipelines.errors import BadInput
 from mahler_pipelines.exchange.accounts import LOCAL_CREDENTIALS, Credentials
 from mahler_pipelines.exchange.engine import Exchange, ExchangeTerms
 from mahler_pipelines.exchange.market import Market
+from mahler_pipelines.exchange.matching import FeeSchedule
 from mahler_pipelines.exchange.wire import build_wire
 
 HOST = "127.0.0.1"
@@ -48,13 +49,17 @@ def build_app(
     accounts: Sequence[Credentials] = (LOCAL_CREDENTIALS,),
     start_at: datetime | None = None,
     starting_equity: Decimal = DEFAULT_EQUITY,
+    fees: FeeSchedule | None = None,
 ) -> Starlette:
     """Return the application of an exchange whose state lives in a folder.
 
     `start_at` and `starting_equity` apply to what the folder does not know yet.
     """
     terms = ExchangeTerms(
-        credentials=tuple(accounts), starting_equity=starting_equity, start_at=start_at
+        credentials=tuple(accounts),
+        starting_equity=starting_equity,
+        start_at=start_at,
+        fees=fees or FeeSchedule(),
     )
     return build_wire(Exchange(market, state_dir, terms))
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from mahler_pipelines.decisions.drift import LapseCode
 from mahler_pipelines.decisions.drift import check as check_drift
 from mahler_pipelines.decisions.recommendation import Recommendation
+from mahler_pipelines.errors import MissingData
 from mahler_pipelines.execution.broker import BrokerAccount
 from mahler_pipelines.execution.desk import session_of
 from mahler_pipelines.execution.desk_terms import DeskTerms
@@ -15,7 +16,7 @@ from mahler_pipelines.execution.ledger import ExecutionLedger, OrderPurpose
 from mahler_pipelines.execution.submission import Moment
 from mahler_pipelines.execution.trades import TradeStatus
 from mahler_pipelines.risk.exposure import Exposure, ExposureItem, exposure_of
-from mahler_pipelines.risk.gates import AccountView, TradeRisk, evaluate
+from mahler_pipelines.risk.gates import AccountView, TradeRisk, evaluate, gate_refusals
 from mahler_pipelines.strategies.refusals import Refusal
 
 
@@ -76,12 +77,11 @@ class GateRecheck:
         failed = tuple(
             Refusal(
                 LapseCode.GATE_FAILED,
-                str(result.value),
-                str(result.limit),
-                {"gate": result.code.value, "outcome": result.outcome.value},
+                refusal.value,
+                refusal.limit,
+                {"gate": refusal.code.value} | refusal.context,
             )
-            for result in results
-            if not result.passed
+            for refusal in gate_refusals(results)
         )
         return (*drifted, *failed)
 
@@ -109,17 +109,21 @@ def _open(ledger: ExecutionLedger) -> list[ExposureItem]:
 
 
 def _working(ledger: ExecutionLedger) -> list[ExposureItem]:
-    """Opening orders that may still fill, an order of unknown outcome among them."""
+    """Opening orders that may still fill, an order of unknown outcome among them.
+
+    An order without a limit counts as if it brought no credit at all. Raises `MissingData` for an
+    order whose recommendation is gone: its risk would go uncounted.
+    """
     items = []
     for order in ledger.orders(statuses=LIVE_STATUSES, purpose=OrderPurpose.OPEN):
         stored = ledger.recommendation(order.subject_id)
-        if stored is None or order.limit_price is None:
-            continue
+        if stored is None:
+            raise MissingData(f"recommendation {order.subject_id} of order {order.client_order_id}")
         items.append(
             exposure_of(
                 stored.recommendation.structure,
                 contracts=order.quantity,
-                entry_credit=-order.limit_price,
+                entry_credit=Decimal(0) if order.limit_price is None else -order.limit_price,
                 working=True,
             )
         )

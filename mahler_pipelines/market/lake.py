@@ -1,5 +1,6 @@
 """The port of the lake: what was seen and computed, by session and scan."""
 
+from collections.abc import Collection
 from datetime import date
 from typing import Any, Protocol
 
@@ -52,6 +53,13 @@ class Lake(Protocol):
         content_hash: str | None = None,
     ) -> ChainSnapshot:
         """The snapshot of a hash, or the one a partition points to."""
+        ...
+
+    def quotes_of(self, symbols: Collection[str], *, start: date, end: date) -> pd.DataFrame:
+        """Quotes of these contracts at every whole scan with start <= session <= end.
+
+        Columns of `chains.QUOTE_COLUMNS` and `as_of` (UTC), by time; no rows without scans.
+        """
         ...
 
     def write_reference(self, table: str, rows: pd.DataFrame) -> str:

@@ -21,6 +21,8 @@ HISTORY_COLUMNS = ("underlying", "session", "implied_volatility", "source")
 RANK_COLUMNS = ("iv_rank", "iv_percentile", "sessions", "since", "low", "high", "rank_reason")
 FROM_SCAN, FROM_OPTION_BARS, NOTHING = "scan", "option_bars", "none"
 MATURITY_DAYS = 30
+STAND_IN_DAYS = timedelta(days=7)
+"""A stand-in whose last close is older than this says nothing about the scan."""
 
 
 def fill_history(
@@ -128,11 +130,12 @@ def rank_with_stand_ins(
 def _stand_in(
     indices: pd.DataFrame, name: str, session: pd.Timestamp, *, lookback: int, minimum: int
 ) -> dict[str, Any]:
-    """Rank columns and basis from the index's closes before `session`; empty without any."""
+    """Rank columns and basis from the index's closes before `session`; empty without recent ones."""
     if indices.empty:
         return {}
-    closes = indices[(indices["name"] == name) & (indices["session"] < session)]
-    if closes.empty:
+    earlier = (indices["name"] == name) & (indices["session"] < session)
+    closes = indices[earlier & indices["close"].notna()]
+    if closes.empty or closes["session"].max() < session - STAND_IN_DAYS:
         return {}
     past = closes.sort_values("session").rename(
         columns={"name": "underlying", "close": "implied_volatility"}

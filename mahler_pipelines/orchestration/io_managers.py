@@ -21,13 +21,17 @@ class LakeIOManager(dg.IOManager):
         self._lake = lake
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
-        """Store a `ChainSnapshot` or a DataFrame; anything else is refused."""
+        """Store a `ChainSnapshot` of this partition or a DataFrame; anything else is refused."""
+        partition = _partition(context)
         if isinstance(obj, ChainSnapshot):
+            if (obj.session, obj.scan) != (partition.session, partition.scan.value):
+                raise BadInput(
+                    "output", f"{obj.session} {obj.scan}", f"is not of {context.asset_partition_key}"
+                )
             self._lake.add_snapshot(obj)
             return
         if not isinstance(obj, pd.DataFrame):
             raise BadInput("output", type(obj).__name__, "neither a table nor a chain snapshot")
-        partition = _partition(context)
         path = self._lake.write(
             table_of(context.asset_key), obj, session=partition.session, scan=partition.scan.value
         )

@@ -6,10 +6,14 @@ two are not in the same moment (a local exchange that stands), the tick is skipp
 and `market_clock_sensor` plays the moments by the market's clock.
 """
 
-from datetime import timedelta
+import functools
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 
+from mahler_pipelines.errors import BrokerUnavailable
 from mahler_pipelines.execution.broker import Broker
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.observation import current_scan
@@ -20,6 +24,37 @@ from mahler_pipelines.orchestration.partitions import scan_key, session_key
 
 NEW_YORK = "America/New_York"
 LATE = timedelta(minutes=10)
+A_NIGHT = timedelta(hours=12)
+
+
+def skipped_without_broker(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+    """Skip a tick, with the reason, whose market's clock cannot be read."""
+
+    @functools.wraps(evaluate)
+    def moment(context: dg.ScheduleEvaluationContext, **resources: Any) -> Any:
+        try:
+            return evaluate(context, **resources)
+        except BrokerUnavailable as error:
+            return dg.SkipReason(f"the market's clock cannot be read: {error}")
+
+    return moment
+
+
+def _out_of_step(
+    context: dg.ScheduleEvaluationContext, now: datetime, *, late: timedelta = LATE
+) -> dg.SkipReason | None:
+    """Why a tick is not played: the market's clock stands elsewhere than the tick's own time."""
+    tick = context.scheduled_execution_time
+    if abs(tick - now) <= late:
+        return None
+    return dg.SkipReason(
+        f"the market's clock is at {now:%Y-%m-%d %H:%M} UTC, the tick is for "
+        f"{tick.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    )
+
+
+def _early(session: date, calendar: TradingCalendar) -> str:
+    return ": the session closes early" if calendar.is_early_close(session) else ""
 
 
 def _scan_schedule(scan: Scan, name: str, crons: list[str]) -> dg.ScheduleDefinition:
@@ -31,6 +66,7 @@ def _scan_schedule(scan: Scan, name: str, crons: list[str]) -> dg.ScheduleDefini
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=f"The {scan} scan: chains, volatility, candidates, theses, recommendations.",
     )
+    @skipped_without_broker
     def moment(
         context: dg.ScheduleEvaluationContext, broker: dg.ResourceParam[Broker]
     ) -> dg.RunRequest | dg.SkipReason:
@@ -45,7 +81,10 @@ def _scan_schedule(scan: Scan, name: str, crons: list[str]) -> dg.ScheduleDefini
             return dg.SkipReason(
                 f"the market's clock is at {now:%Y-%m-%d %H:%M} UTC, "
                 f"the {scan} scan of {session} is at {due:%H:%M} UTC"
+                + _early(session, calendar)
             )
+        if skip := _out_of_step(context, now):
+            return skip
         key = scan_key(session, scan)
         return dg.RunRequest(run_key=f"{scan}:{session}", partition_key=key)
 
@@ -65,6 +104,7 @@ afternoon_scan = _scan_schedule(
     execution_timezone=NEW_YORK,
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
+@skipped_without_broker
 def position_monitor(
     context: dg.ScheduleEvaluationContext, broker: dg.ResourceParam[Broker]
 ) -> dg.RunRequest | dg.SkipReason:
@@ -72,6 +112,8 @@ def position_monitor(
     clock = broker.clock()
     if not clock.is_open:
         return dg.SkipReason(f"the market is closed at {clock.now:%Y-%m-%d %H:%M} UTC")
+    if skip := _out_of_step(context, clock.now):
+        return skip
     session = TradingCalendar().session_of(clock.now)
     return dg.RunRequest(
         run_key=f"watch:{clock.now:%Y-%m-%dT%H:%M}", partition_key=session_key(session)
@@ -84,6 +126,7 @@ def position_monitor(
     execution_timezone=NEW_YORK,
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
+@skipped_without_broker
 def eod_summary(
     context: dg.ScheduleEvaluationContext, broker: dg.ResourceParam[Broker]
 ) -> dg.RunRequest | dg.SkipReason:
@@ -94,7 +137,11 @@ def eod_summary(
         return dg.SkipReason(f"{now:%Y-%m-%d}: {calendar.closed_reason(now.date())}")
     due = calendar.eod_time(session)
     if not due <= now < due + LATE:
-        return dg.SkipReason(f"the summary of {session} is due at {due:%H:%M} UTC")
+        return dg.SkipReason(
+            f"the summary of {session} is due at {due:%H:%M} UTC" + _early(session, calendar)
+        )
+    if skip := _out_of_step(context, now):
+        return skip
     return dg.RunRequest(run_key=f"eod:{session}", partition_key=session_key(session))
 
 
@@ -115,11 +162,14 @@ def nightly_housekeeping(context: dg.ScheduleEvaluationContext) -> dg.RunRequest
     execution_timezone=NEW_YORK,
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
+@skipped_without_broker
 def weekly_learning(
     context: dg.ScheduleEvaluationContext, broker: dg.ResourceParam[Broker]
-) -> dg.RunRequest:
+) -> dg.RunRequest | dg.SkipReason:
     """Sunday 20:00: the week's last session is reviewed again, with all that has settled since."""
     now, calendar = broker.clock().now, TradingCalendar()
+    if skip := _out_of_step(context, now, late=A_NIGHT):
+        return skip
     session = calendar.session_date(now) or calendar.previous(now.date())
     return dg.RunRequest(run_key=f"week:{session}", partition_key=session_key(session))
 

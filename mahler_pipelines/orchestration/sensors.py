@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from dagster import DagsterInstance, RunsFilter
 
 from mahler_pipelines.errors import BrokerUnavailable
 from mahler_pipelines.execution.broker import Broker, OrderStatus
@@ -26,6 +27,8 @@ from mahler_pipelines.review.ledger import LedgerBook
 
 WAIT_SECONDS = 4.0
 POLL_SECONDS = 0.25
+RECOMMENDATION_TAG = "mahler/recommendation"
+RETRY_AFTER = timedelta(minutes=1)
 
 
 @dg.sensor(
@@ -42,33 +45,46 @@ def approval_sensor(
 
     Under the daemon the tick waits on the ledger for a few seconds, because the daemon itself
     comes round only every five. The run key keeps the UI tidy; exactly-once rests on the ledger.
+    A run that failed before it could do anything (no broker) leaves its recommendation approved:
+    it is tried again, after ever longer rests, until the approval has expired.
     """
     account = terms.account_id
     waits = WAIT_SECONDS if context.cursor is not None else 0.0
     deadline = time.monotonic() + waits
-    seen = set(json.loads(context.cursor)) if context.cursor else set()
+    rest = timedelta(0) if context.cursor is None else RETRY_AFTER
     while True:
         approved = ledger.pending_executions(account)
-        fresh = [key for key in approved if key not in seen]
-        if fresh or time.monotonic() >= deadline:
+        attempts = {key: _attempt(context.instance, key, rest=rest) for key in approved}
+        due = {key: attempt for key, attempt in attempts.items() if attempt is not None}
+        if due or time.monotonic() >= deadline:
             break
         time.sleep(POLL_SECONDS)
-    if not fresh:
-        return dg.SensorResult(
-            skip_reason="no approval waits", cursor=json.dumps(sorted(seen & set(approved)))
-        )
+    if not due:
+        return dg.SensorResult(skip_reason="no approval waits", cursor=json.dumps(sorted(approved)))
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(
-                run_key=f"execute:{account}:{key}",
+                run_key=f"execute:{account}:{key}" + (f":{attempt}" if attempt > 1 else ""),
                 partition_key=key,
-                tags={"mahler/recommendation": key},
+                tags={RECOMMENDATION_TAG: key},
             )
-            for key in fresh
+            for key, attempt in due.items()
         ],
-        dynamic_partitions_requests=[recommendations_of(account).build_add_request(fresh)],
+        dynamic_partitions_requests=[recommendations_of(account).build_add_request(list(due))],
         cursor=json.dumps(sorted(approved)),
     )
+
+
+def _attempt(instance: DagsterInstance, key: str, *, rest: timedelta) -> int | None:
+    """Which attempt to execute an approval is due; None while one is on its way or rests."""
+    records = instance.get_run_records(RunsFilter(tags={RECOMMENDATION_TAG: key}))
+    if not records:
+        return 1
+    last = records[0]
+    if not last.dagster_run.is_finished:
+        return None
+    rested = datetime.now(UTC) - last.update_timestamp >= rest * 2 ** (len(records) - 1)
+    return len(records) + 1 if rested else None
 
 
 @dg.sensor(
@@ -147,11 +163,22 @@ def run_failure_alert_sensor(
             payload={
                 "job": run.job_name,
                 "partition": run.tags.get("dagster/partition", ""),
-                "message": (context.failure_event.message or "")[:500],
+                "message": _why_it_failed(context)[:500],
             },
             key=f"run_failed:{run.run_id}",
             at=datetime.now(UTC),
         )
+
+
+def _why_it_failed(context: dg.RunFailureSensorContext) -> str:
+    """The step that failed first and the error at the bottom of it; else what Dagster says."""
+    for event in context.get_step_failure_events():
+        error = event.step_failure_data.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        if error is not None:
+            return f"{event.step_key}: {error.message.strip()}"
+    return context.failure_event.message or ""
 
 
 @dg.sensor(

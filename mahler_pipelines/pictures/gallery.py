@@ -1,7 +1,7 @@
 """Pictures of the desk's own tables, as markdown for asset metadata."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -42,7 +42,7 @@ def smile_picture(valued: pd.DataFrame, *, as_of: datetime) -> str:
     lines = [line for line in drawn if np.size(line.strikes)]
     if not lines:
         return NOTHING
-    png = smile(name, lines, spot=spot, subtitle=f"mid quotes of {as_of:%d %b %Y %H:%M} UTC")
+    png = smile(name, lines, spot=spot, subtitle=f"mid quotes of {_moment(as_of)}")
     return embed_png(png, f"{name} smile")
 
 
@@ -59,7 +59,7 @@ def term_structure_picture(valued: pd.DataFrame, *, as_of: datetime) -> str:
         name,
         atm["years"].to_numpy() * DAYS_PER_YEAR,
         atm["atm_volatility"].to_numpy(),
-        subtitle=f"at the money, {as_of:%d %b %Y %H:%M} UTC",
+        subtitle=f"at the money, {_moment(as_of)}",
     )
     return embed_png(png, f"{name} term structure")
 
@@ -81,7 +81,12 @@ def equity_picture(history: Sequence[DailyPerformance]) -> str:
 
 
 def payoff_picture(shown: Recommendation, *, rate: float) -> str:
-    """Payoff at expiry and today of a recommendation, in dollars for all its contracts."""
+    """Payoff at expiry and today of a recommendation, in dollars for all its contracts.
+
+    Nothing is drawn where a leg has no volatility: today's value would be a guess.
+    """
+    if not all(np.isfinite(quote.implied_volatility) for quote in shown.quotes):
+        return NOTHING
     png = payoff(
         f"{shown.contracts} x {shown.underlying} {shown.strategy.replace('_', ' ')}",
         _curve(shown, rate=rate),
@@ -97,7 +102,7 @@ def payoff_picture(shown: Recommendation, *, rate: float) -> str:
 def _curve(shown: Recommendation, *, rate: float) -> PayoffCurve:
     spot, years = float(shown.underlying_price), shown.dte / DAYS_PER_YEAR
     volatilities = {quote.symbol: quote.implied_volatility for quote in shown.quotes}
-    level = float(np.nanmean(list(volatilities.values())))
+    level = float(np.mean(list(volatilities.values())))
     reach = 3.0 * level * np.sqrt(max(years, 1 / DAYS_PER_YEAR))
     strikes = [float(leg.contract.strike) for leg in shown.structure.legs]
     low = min(spot * np.exp(-reach), 0.97 * min(strikes))
@@ -142,6 +147,10 @@ def _line(own: pd.DataFrame, expiration: pd.Timestamp, spot: float) -> SmileLine
         strikes=outside["strike"].to_numpy(),
         implied_volatilities=outside["implied_volatility"].to_numpy(),
     )
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%d %b %Y %H:%M} UTC"
 
 
 def _day(moment: datetime) -> pd.Timestamp:

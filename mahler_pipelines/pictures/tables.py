@@ -1,10 +1,15 @@
 """Small tables in markdown, for asset metadata and reports."""
 
+import math
 from collections.abc import Sequence
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return the table, or `none` without rows; floats in three significant digits."""
+    """Return the table, or `none` without rows.
+
+    Floats have three significant digits, from a thousand on none after the point; a cell stays on
+    one line.
+    """
     if not rows:
         return "none"
     head = f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
@@ -14,5 +19,6 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> 
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    text = f"{value:.3g}" if isinstance(value, float) else str(value)
-    return text.replace("|", "\\|")
+    if isinstance(value, float):
+        return f"{value:,.0f}" if 1000 <= abs(value) < math.inf else f"{value:.3g}"
+    return " ".join(str(value).split()).replace("|", "\\|")

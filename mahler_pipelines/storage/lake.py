@@ -8,6 +8,7 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Collection
 from datetime import date, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from mahler_pipelines.errors import BadInput, MissingData
-from mahler_pipelines.market.chains import ChainSnapshot, Scan
+from mahler_pipelines.market.chains import ChainSnapshot, Scan, empty_quotes
 from mahler_pipelines.storage import parquet
 from mahler_pipelines.storage.files import LocalFiles, open_files
 from mahler_pipelines.storage.parquet import Partition
@@ -145,6 +146,21 @@ class ParquetLake:
     def snapshot_pointer(self, *, session: date, scan: str) -> SnapshotPointer:
         """Return what a session's scan points to and pointed to before, for `explain`."""
         return self._pointer(session, scan)
+
+    def quotes_of(self, symbols: Collection[str], *, start: date, end: date) -> pd.DataFrame:
+        """Return quotes of these contracts at every scan that is pointed to, by time.
+
+        Reads their rows only, so that the hash of the whole snapshot is not looked at again.
+        Raises `MissingData` for a pointer to a snapshot that is not there.
+        """
+        found = self._partitions(POINTER_TABLE, start, end) if symbols else []
+        pointers = [self._pointer(one.session, str(one.scan)) for one in found]
+        parts = [self._snapshots.quotes_of(symbols, pointer) for pointer in pointers]
+        parts = [part for part in parts if len(part)]
+        if not parts:
+            return empty_quotes().assign(as_of=pd.Series(dtype="datetime64[us, UTC]"))
+        together = pd.concat(parts, ignore_index=True)
+        return together.sort_values(["as_of", "symbol"], kind="stable", ignore_index=True)
 
     def write_reference(self, table: str, rows: pd.DataFrame) -> str:
         """Replace a reference table atomically; return its path relative to the lake's root."""

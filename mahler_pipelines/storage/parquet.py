@@ -5,7 +5,7 @@ cores, 12,000 rows of 16 columns: pyarrow 2.5 ms, DuckDB 9 ms and 13 ms more to 
 partitions of 400 rows: DuckDB 0.18 s (three columns 0.08 s), pyarrow 0.74 s (0.26 s).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -56,6 +56,21 @@ def decode(
     table = _read_table(content, location=location, columns=columns)
     metadata = {key.decode(): text.decode() for key, text in (table.schema.metadata or {}).items()}
     return table.to_pandas(), metadata
+
+
+def select(
+    content: bytes, *, location: str, column: str, values: Collection[str]
+) -> pd.DataFrame:
+    """Return the rows whose `column` is one of these values, in the dtypes they were written with.
+
+    Raises `CorruptData` when the bytes are not a whole Parquet file or have no such column.
+    """
+    try:
+        table = pq.read_table(pa.BufferReader(content), filters=[(column, "in", list(values))])
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptData(f"{location} is not a whole Parquet file: {error}") from error
+    rows: pd.DataFrame = table.to_pandas()
+    return rows
 
 
 def combine(

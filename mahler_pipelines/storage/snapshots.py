@@ -6,8 +6,11 @@ pointed to before.
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
+
+import pandas as pd
 
 from mahler_pipelines.errors import BadInput, CorruptData, MissingData
 from mahler_pipelines.market.chains import QUOTE_COLUMNS, ChainSnapshot
@@ -74,6 +77,17 @@ class SnapshotStore:
         if (found := snapshot.content_hash) != content_hash:
             raise CorruptData(f"{location} has the content hash {found}")
         return snapshot
+
+    def quotes_of(self, symbols: Collection[str], pointer: SnapshotPointer) -> pd.DataFrame:
+        """Return these contracts' rows of a snapshot, with its `as_of`; absent ones have no row."""
+        path = _snapshot_path(pointer.content_hash)
+        content = self._files.read(path)
+        if content is None:
+            raise MissingData(f"no snapshot {pointer.content_hash} in {self._files.root}")
+        rows = parquet.select(
+            content, location=self._files.location(path), column="symbol", values=symbols
+        )
+        return rows.assign(as_of=pd.Timestamp(pointer.as_of).tz_convert("UTC").as_unit("us"))
 
     def point(self, snapshot: ChainSnapshot, content_hash: str) -> None:
         """Let the snapshot's session and scan point to it; nothing changes if they do already."""

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mahler_pipelines.market.sessions import NEW_YORK
 
@@ -20,7 +21,8 @@ def underlying_table(
 ) -> pd.DataFrame:
     """Return one row per underlying with the columns the screen needs; NaN where unknown.
 
-    `price` is the mid of the share quote, else its last, else the chain's own underlying price;
+    `price` is the mid of the share quote, else its last, else the chain's own underlying price (a
+    price of zero or less is none);
     `share_spread` is relative to the mid; `share_volume` the mean of the last `volume_sessions`
     completed daily bars, NaN with fewer bars than that.
     """
@@ -32,8 +34,8 @@ def underlying_table(
     in_chain = (
         chains.groupby("underlying")["underlying_price"].median().reindex(table["underlying"])
     )
-    price = np.where(two_sided, mid, shares["last"].to_numpy(float))
-    table["price"] = np.where(np.isfinite(price), price, in_chain.to_numpy(float))
+    price = np.where(two_sided, mid, _positive(shares["last"].to_numpy(float)))
+    table["price"] = np.where(np.isfinite(price), price, _positive(in_chain.to_numpy(float)))
     table["share_spread"] = np.where(two_sided, (ask - bid) / mid, np.nan)
     table["share_volume"] = (
         _mean_volume(bars, volume_sessions).reindex(table["underlying"]).to_numpy(float)
@@ -49,6 +51,10 @@ def underlying_table(
 def uses_previous_volume(as_of: datetime) -> bool:
     """Whether option volume still means the previous session's: until noon in New York."""
     return as_of.astimezone(NEW_YORK).hour < 12
+
+
+def _positive(prices: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(prices > 0, prices, np.nan)
 
 
 def _mean_volume(bars: pd.DataFrame, sessions: int) -> "pd.Series[float]":

@@ -1,7 +1,7 @@
 """An in-memory ledger, a scripted broker, a market and a lake: small, and honest about failure."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -19,7 +19,13 @@ from mahler_pipelines.decisions.recommendation import (
     RecommendationStatus,
 )
 from mahler_pipelines.decisions.thesis import ModelCall
-from mahler_pipelines.errors import BrokerRefused, IllegalTransition, LeaseHeld, MissingData
+from mahler_pipelines.errors import (
+    BrokerOutcomeUnknown,
+    BrokerRefused,
+    IllegalTransition,
+    LeaseHeld,
+    MissingData,
+)
 from mahler_pipelines.execution.broker import (
     BrokerAccount,
     BrokerActivity,
@@ -377,7 +383,8 @@ class FakeBroker:
         if self.drop is not None:
             raise self.drop
         if order.client_order_id in self.book:
-            raise BrokerRefused("client_order_id must be unique", status=422, code=40010001)
+            # It says that an order exists, ours perhaps: the real adapter calls that unknown.
+            raise BrokerOutcomeUnknown("client_order_id must be unique", status=422, code=40010001)
         self.book[order.client_order_id] = BrokerOrder(
             id=f"b-{len(self.book) + 1}",
             client_order_id=order.client_order_id,
@@ -444,6 +451,8 @@ class FakeBroker:
     def cancel(self, order_id: str) -> None:
         self.cancelled.append(order_id)
         order = next(row for row in self.book.values() if row.id == order_id)
+        if order.status.is_final:
+            raise BrokerRefused("order is not cancelable", status=422, code=42210000)
         if self.cancel_fills:
             self.fill(order.client_order_id, self.cancel_fills)
         if self.cancel_refusal is not None:
@@ -547,6 +556,9 @@ class FakeLake:
     ) -> ChainSnapshot:
         assert content_hash is not None, (session, scan)
         return self.snapshots[content_hash]
+
+    def quotes_of(self, symbols: Collection[str], *, start: date, end: date) -> pd.DataFrame:
+        raise NotImplementedError
 
     def write_reference(self, table: str, rows: pd.DataFrame) -> str:
         raise NotImplementedError

@@ -1,0 +1,136 @@
+"""What `mahler dev` starts around a desk: one code server, the Dagster UI, the daemon."""
+
+import json
+import os
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+from mahler_pipelines.cli.companions import Companions, companions
+from mahler_pipelines.cli.terminal import console
+from mahler_pipelines.composition import ComposedDesk
+from mahler_pipelines.errors import MahlerError
+
+LOOPBACK = "127.0.0.1"
+STARTUP_SECONDS = 180.0
+LOCATION = "mahler"
+QUIETLY = ["--log-level", "warning"]
+
+
+class NotReady(MahlerError):
+    """A part of `mahler dev` did not answer in time."""
+
+
+@contextmanager
+def start_services(desk: ComposedDesk, port: int) -> Iterator[Companions]:
+    """Start the code server, then UI and daemon on it; yield once the UI answers on `port`.
+
+    One code server for both: the graph is loaded once, not twice. Raises `CompanionDied` when one
+    of them ends, `NotReady` when one does not answer.
+    """
+    from mahler_pipelines.cli.desk_instance import prepare_home
+
+    home = prepare_home(desk.paths.dagster)
+    # A socket's path is short by law, and a home's may not be.
+    with (
+        tempfile.TemporaryDirectory(prefix="mahler-") as folder,
+        companions(child_environment(desk), home / "logs") as held,
+    ):
+        code = Path(folder) / "code.sock"
+        workspace = _workspace(home, code)
+        held.start("code-server", "dagster", _code_server(code))
+        _wait_for(held, "code-server", lambda: _listens(code))
+        held.start(
+            "webserver",
+            "dagster_webserver",
+            ["-w", str(workspace), "-h", LOOPBACK, "-p", str(port)]
+            + ["--dagster-log-level", "warning"],
+        )
+        held.start("daemon", "dagster._daemon", ["run", "-w", str(workspace), *QUIETLY])
+        _wait_for(held, "webserver", lambda: _answers(port))
+        yield held
+
+
+def child_environment(desk: ComposedDesk) -> dict[str, str]:
+    """Everything a child needs to compose the same desk: this environment and the command line."""
+    root = str(Path(__file__).parents[2])
+    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {
+        **os.environ,
+        **desk.settings.environment(),
+        "MAHLER_HOME": str(desk.paths.home),
+        "DAGSTER_HOME": str(desk.paths.dagster),
+        "PYTHONPATH": path,
+    }
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM and a closed terminal end the block in order and without an error."""
+
+    def stop(_number: int, _frame: object) -> None:
+        # Once is enough: a second signal would interrupt the stopping.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        console.print("stopping")
+        raise KeyboardInterrupt
+
+    before = {
+        number: signal.signal(number, stop)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        with suppress(KeyboardInterrupt):
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _code_server(code: Path) -> list[str]:
+    return [
+        *["api", "grpc", "--socket", str(code), "--module-name", "mahler_pipelines.definitions"],
+        *["--location-name", LOCATION, *QUIETLY],
+    ]
+
+
+def _workspace(home: Path, code: Path) -> Path:
+    path = home / "workspace.yaml"
+    server = {"socket": str(code), "location_name": LOCATION}
+    # JSON is YAML.
+    path.write_text(json.dumps({"load_from": [{"grpc_server": server}]}) + "\n")
+    return path
+
+
+def _wait_for(held: Companions, name: str, ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + STARTUP_SECONDS
+    while not ready():
+        held.require_running()
+        if time.monotonic() >= deadline:
+            raise NotReady(f"{name} does not answer after {STARTUP_SECONDS:.0f} s")
+        time.sleep(0.1)
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _answers(port: int) -> bool:
+    connection = HTTPConnection(LOOPBACK, port, timeout=5)
+    try:
+        connection.request("GET", "/server_info")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
