@@ -1,1 +1,1 @@
-"""The graph of the desk, told in order: market, volatility, candidates, decisions, execution, review."""
+"""The graph, told in order: market, volatility, candidates, decisions, execution, review."""

@@ -1,4 +1,4 @@
-"""Execution: approved recommendations become orders and fills; open positions are watched and closed."""
+"""Execution: approved recommendations become orders and fills; positions are watched and closed."""
 
 import os
 import socket
@@ -59,8 +59,8 @@ def execution_assets(account_id: str) -> list[dg.AssetsDefinition]:
                 partitions_def=of_recommendations,
                 code_version="1",
                 deps=[orders],
-                description="What was filled, with the quote each leg was filled against; the trade "
-                "it opened.\n\nGrain: one row per leg and fill.",
+                description="What was filled, with the quote each leg was filled against, and the "
+                "trade it opened.\n\nGrain: one row per leg and fill.",
             ),
         ],
         partitions_def=of_recommendations,
@@ -82,7 +82,7 @@ def execution_assets(account_id: str) -> list[dg.AssetsDefinition]:
             raise dg.RetryRequested(LEASE_RETRIES, LEASE_WAIT_SECONDS) from held
         if outcome.status is ExecutionStatus.UNKNOWN:
             context.log.warning(
-                f"{context.partition_key}: outcome unknown; reconciliation asks again"
+                "%s: outcome unknown; reconciliation asks again", context.partition_key
             )
         order = outcome.order
         yield dg.MaterializeResult(

@@ -87,7 +87,7 @@ def underlying_quotes(
             "chains_can_be_trusted",
             asset="option_chains",
             blocking=True,
-            description="Most underlyings have a chain and at least a tenth of all quotes are usable.",
+            description="Most underlyings have a chain; a tenth of all quotes or more are usable.",
         )
     ],
 )

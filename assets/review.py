@@ -16,11 +16,13 @@ from mahler_pipelines.pictures.tables import markdown_table
 from mahler_pipelines.review.cash import cash_gap
 from mahler_pipelines.review.counterfactuals import (
     NOT_TRADED,
-    counterfactuals as follow,
     later_quotes,
 )
-from mahler_pipelines.review.ledger import LedgerBook
+from mahler_pipelines.review.counterfactuals import (
+    counterfactuals as follow,
+)
 from mahler_pipelines.review.learning import propose_rules, reflect
+from mahler_pipelines.review.ledger import LedgerBook
 from mahler_pipelines.review.performance import daily_performance as write_performance
 
 GROUP = "review"
@@ -225,4 +227,3 @@ def review_assets(account_id: str) -> list[dg.AssetsDefinition]:
         )
 
     return [daily_performance, counterfactuals, reflections, playbook]
-

@@ -22,6 +22,8 @@ from mahler_pipelines.market.sessions import TradingCalendar
 from mahler_pipelines.market.volatility import (
     atm_volatility,
     constant_maturity_volatility,
+)
+from mahler_pipelines.market.volatility import (
     implied_volatilities as value_contracts,
 )
 from mahler_pipelines.orchestration.partitions import scan_partition, session_scans

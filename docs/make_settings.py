@@ -69,8 +69,8 @@ MEANINGS: Mapping[str, str] = {
     "risk.positions_per_symbol": "Open and working structures in one underlying.",
     "risk.portfolio_heat": "Maximum loss of everything open together, as a share of equity.",
     "risk.concentration": "Maximum loss in one underlying, as a share of equity.",
-    "risk.risk_per_trade": "Maximum loss that sizing aims at, as a share of equity; at most ten "
-    "contracts.",
+    "risk.risk_per_trade": "Maximum loss that sizing aims at, as a share of equity.",
+    "risk.max_contracts": "Most contracts of one trade, whatever sizing says.",
     "approval.expires_after_minutes": "How long a recommendation can be answered and executed.",
     "approval.underlying_drift": "Largest move of the underlying since shown, as a fraction.",
     "approval.floor_tolerance": "How far the floor lies below the natural credit, as a fraction.",
@@ -299,7 +299,7 @@ _INTRODUCTION = """\
 <!-- Made by docs/make_settings.py: change that, not this. -->
 
 Layers, the later over the earlier: defaults, profile, `mahler.toml`, `.env`, environment, command
-line (`mahler --set screen.dte_min=20 …`). `mahler.toml` and `.env` are read from the working
+line (`mahler --set screen.dte_min=20 run`). `mahler.toml` and `.env` are read from the working
 directory; [`mahler.toml.example`](../mahler.toml.example) and [`.env.example`](../.env.example)
 are to be copied. `mahler settings` shows each value and the layer it came from, secrets masked.
 

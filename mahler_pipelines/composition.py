@@ -19,6 +19,7 @@ from mahler_pipelines.decisions.thesis import Analyst
 from mahler_pipelines.errors import BadInput, BrokerUnavailable, MissingData
 from mahler_pipelines.execution.broker import Broker
 from mahler_pipelines.execution.desk_terms import DeskTerms
+from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.data import MarketData
 from mahler_pipelines.market.lake import Lake
 from mahler_pipelines.review.ledger import LedgerBook
@@ -98,7 +99,9 @@ class ComposedDesk:
     def terms(self) -> DeskTerms:
         """Every limit, in the words of the rooms."""
         terms = desk_terms(self.settings, universe=self.universe)
-        return replace(terms, chain_days=ARCHIVED_CHAIN_DAYS) if self._has_archive else terms
+        if not self._has_archive:
+            return terms
+        return replace(terms, chain_days=ARCHIVED_CHAIN_DAYS, scans=(Scan.CLOSE,))
 
     @cached_property
     def universe(self) -> tuple[str, ...]:
@@ -273,6 +276,7 @@ def desk_terms(settings: Settings, *, universe: tuple[str, ...]) -> DeskTerms:
         account_id=settings.account,
         universe=universe,
         strategies=strategies,
+        scans=(Scan.MORNING, Scan.MIDDAY, Scan.AFTERNOON),
         screen=ScreenLimits(**screen),
         risk=RiskLimits(**settings.risk.model_dump()),
         approval=ApprovalTerms(

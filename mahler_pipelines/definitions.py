@@ -41,18 +41,35 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     )
 
 
+class _OpenedByUse:
+    """A port of the desk that is opened by the first call to it.
+
+    A broker that is not there then fails the call, where a sensor can say so, and not the
+    resource's initialisation.
+    """
+
+    def __init__(self, desk: ComposedDesk, name: str) -> None:
+        self._desk, self._name = desk, name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(getattr(self._desk, self._name), attribute)
+
+
 def _resources(desk: ComposedDesk) -> dict[str, Any]:
     """Each port as a resource that is made when a run or tick first needs it."""
 
     def port(name: str, description: str) -> dg.ResourceDefinition:
         return dg.ResourceDefinition(lambda _: getattr(desk, name), description=description)
 
+    def remote(name: str, description: str) -> dg.ResourceDefinition:
+        return dg.ResourceDefinition(lambda _: _OpenedByUse(desk, name), description=description)
+
     return {
         "lake": port("lake", "What was seen and computed, in Parquet."),
         "reference_lake": port("reference_lake", "Ingested bars, volatility indices and rates."),
         "ledger": port("ledger", "What was decided and done."),
-        "market_data": port("market_data", "The market, over Alpaca's wire."),
-        "broker": port("broker", "The broker, over Alpaca's wire."),
+        "market_data": remote("market_data", "The market, over Alpaca's wire."),
+        "broker": remote("broker", "The broker, over Alpaca's wire."),
         "analyst": port("analyst", "Writes theses: rules, or Claude."),
         "terms": port("terms", "Every limit of the desk."),
         "io_manager": dg.IOManagerDefinition(lambda _: LakeIOManager(desk.lake)),

@@ -33,7 +33,8 @@ class BadInput(MahlerError, ValueError):
         self.parameter = parameter
         self.value = value
         self.reason = reason
-        super().__init__(f"{parameter}={value!r}: {reason}")
+        iso = getattr(value, "isoformat", None)
+        super().__init__(f"{parameter}={iso() if iso else repr(value)}: {reason}")
 
 
 class MalformedSymbol(BadInput):

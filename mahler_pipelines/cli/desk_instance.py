@@ -9,6 +9,11 @@ from pathlib import Path
 import dagster as dg
 
 CONFIGURATION = "dagster.yaml"
+BEGUN = [
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 def dagster_configuration() -> Path:
@@ -31,6 +36,18 @@ def open_instance(home: Path) -> dg.DagsterInstance:
     prepare_home(home)
     os.environ["DAGSTER_HOME"] = str(home)
     return dg.DagsterInstance.from_config(str(home))
+
+
+def end_orphaned_runs(home: Path) -> int:
+    """Mark runs as failed whose processes ended with an earlier program; return how many.
+
+    Only for who has claimed the book: nothing else can be running its graph then.
+    """
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        orphaned = instance.get_runs(dg.RunsFilter(statuses=BEGUN))
+        for run in orphaned:
+            instance.report_run_failed(run, "its process ended with an earlier program")
+    return len(orphaned)
 
 
 def execution_run_requests(

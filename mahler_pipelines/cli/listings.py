@@ -9,12 +9,17 @@ from mahler_pipelines.cli.context import load_desk, load_settings
 from mahler_pipelines.cli.doctoring import Finding, examine
 from mahler_pipelines.cli.explaining import explain_subject
 from mahler_pipelines.cli.run_report import recommendation_row, trade_row
-from mahler_pipelines.cli.terminal import show_json, show_table
+from mahler_pipelines.cli.terminal import show_json, show_table, whole_dollars
+from mahler_pipelines.cli.wording import describe_structure, new_york, spelled
+from mahler_pipelines.decisions.ledger import StoredRecommendation
 from mahler_pipelines.decisions.recommendation import RecommendationStatus
 from mahler_pipelines.errors import BrokerUnavailable, MahlerError
 from mahler_pipelines.execution.trades import TradeStatus
 
 Market = Annotated[str | None, typer.Option(help="sim:SEED or archive:PATH.")]
+RECOMMENDATION_COLUMNS = [
+    *("id", "structure", "x", "credit", "floor", "max loss", "PoP", "DTE", "status", "because")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
 
@@ -34,36 +39,10 @@ def recommendations(
         return
     show_table(
         f"Recommendations of {desk.paths.book}",
-        [
-            "id",
-            "scan",
-            "structure",
-            "x",
-            "credit",
-            "floor",
-            "max loss $",
-            "PoP",
-            "DTE",
-            "status",
-            "",
-        ],
-        [
-            [
-                shown.id,
-                f"{shown.session} {shown.scan}",
-                describe_structure(stored.recommendation.structure),
-                shown.contracts,
-                shown.target_credit,
-                shown.floor_credit,
-                shown.max_loss_usd,
-                f"{shown.probability_of_profit:.0%}",
-                shown.dte,
-                stored.status.value,
-                stored.status_reason,
-            ]
-            for stored in found
-            for shown in [stored.recommendation]
-        ],
+        RECOMMENDATION_COLUMNS,
+        [_recommendation(stored) for stored in found],
+        only_wide=("floor", "DTE", "because"),
+        wrapped=("because",),
     )
 
 
@@ -81,7 +60,7 @@ def positions(market: Market = None, json_: AsJson = False) -> None:
         return
     show_table(
         f"Open positions of {desk.paths.book}",
-        ["trade", "structure", "x", "credit", "to close", "unrealised $", "DTE", "marked at", ""],
+        ["trade", "structure", "x", "credit", "to close", "P/L $", "DTE", "marked (New York)", ""],
         [
             [
                 trade.id,
@@ -89,13 +68,14 @@ def positions(market: Market = None, json_: AsJson = False) -> None:
                 trade.contracts,
                 trade.entry_credit,
                 mark.cost_to_close if mark else None,
-                mark.unrealised_pnl_usd if mark else None,
+                whole_dollars(mark.unrealised_pnl_usd) if mark else None,
                 mark.dte if mark else None,
-                f"{mark.marked_at:%Y-%m-%d %H:%M}" if mark else None,
+                new_york(mark.marked_at) if mark else None,
                 mark.problem if mark else "",
             ]
             for trade, mark in rows
         ],
+        only_wide=("marked (New York)",),
     )
 
 
@@ -108,22 +88,23 @@ def trades(market: Market = None, json_: AsJson = False) -> None:
         show_json([trade_row(trade) for trade in found])
         return
     show_table(
-        f"Trades of {desk.paths.book}",
-        ["trade", "structure", "x", "entered", "credit", "exited", "debit", "why", "P/L $"],
+        f"Trades of {desk.paths.book}, times of New York",
+        ["trade", "structure", "x", "entered", "credit", "exited", "debit", "outcome", "P/L $"],
         [
             [
                 trade.id,
                 describe_structure(trade.structure),
                 trade.contracts,
-                f"{trade.entry_time:%Y-%m-%d %H:%M}",
+                new_york(trade.entry_time),
                 trade.entry_credit,
-                f"{trade.exit_time:%Y-%m-%d %H:%M}" if trade.exit_time else trade.status.value,
+                new_york(trade.exit_time) if trade.exit_time else None,
                 trade.exit_debit,
-                trade.exit_reason.value if trade.exit_reason else None,
-                trade.pnl_usd,
+                spelled((trade.exit_reason or trade.status).value),
+                whole_dollars(trade.pnl_usd),
             ]
             for trade in found
         ],
+        only_wide=("entered", "exited"),
     )
 
 
@@ -158,7 +139,8 @@ def status(market: Market = None, json_: AsJson = False) -> None:
     if json_:
         show_json(facts)
         return
-    show_table(f"{desk.paths.book}", ["", ""], facts.items())
+    rows = [(spelled(name), fact) for name, fact in facts.items() if fact != ""]
+    show_table(f"{desk.paths.book}", ["", ""], rows)
 
 
 def settings_(json_: AsJson = False, market: Market = None) -> None:
@@ -167,7 +149,8 @@ def settings_(json_: AsJson = False, market: Market = None) -> None:
     if json_:
         show_json([{"key": key, "value": value, "from": source} for key, value, source in rows])
         return
-    show_table("Settings", ["setting", "value", "from"], rows)
+    shown = [(key, _setting(value), source) for key, value, source in rows]
+    show_table("Settings", ["setting", "value", "from"], shown)
 
 
 def doctor(market: Market = None, json_: AsJson = False) -> None:
@@ -178,15 +161,33 @@ def doctor(market: Market = None, json_: AsJson = False) -> None:
     else:
         show_table("Doctor", ["check", "result", "detail"], [_finding(found) for found in findings])
     if not all(finding.passed for finding in findings):
-        raise MahlerError("something is wrong: see the table above")
+        wrong = [finding.check for finding in findings if not finding.passed]
+        raise MahlerError(f"something is wrong: {', '.join(wrong)}")
 
 
-def describe_structure(structure: Any) -> str:
-    """A structure in one line: underlying, expiration, strikes, right."""
-    strikes = "/".join(f"{leg.contract.strike.normalize():f}" for leg in structure.legs)
-    right = structure.legs[0].contract.right.letter
-    name = structure.strategy.replace("_", " ")
-    return f"{structure.underlying} {structure.expiration:%d %b %y} {strikes} {right} {name}"
+def _recommendation(stored: StoredRecommendation) -> list[object]:
+    shown = stored.recommendation
+    return [
+        shown.id,
+        describe_structure(shown.structure),
+        shown.contracts,
+        shown.target_credit,
+        shown.floor_credit,
+        whole_dollars(shown.max_loss_usd),
+        f"{shown.probability_of_profit:.0%}",
+        shown.dte,
+        stored.status.value,
+        spelled(stored.status_reason),
+    ]
+
+
+def _setting(value: object) -> str:
+    """A value as one would write it in mahler.toml, lists without their brackets."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return "off" if value is None else str(value)
 
 
 def _finding(finding: Finding) -> list[str]:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,16 +14,23 @@ from mahler_pipelines.cli.claiming import claimed
 from mahler_pipelines.cli.context import invocation, load_settings
 from mahler_pipelines.cli.interrupts import noticed_interrupts
 from mahler_pipelines.cli.session_runner import ApprovalPolicy, RunPlan, SessionRunner
-from mahler_pipelines.cli.terminal import console, progress_bar
+from mahler_pipelines.cli.terminal import console, counted, progress_bar
 from mahler_pipelines.composition import ComposedDesk, MarketSource, compose, local_exchange
 from mahler_pipelines.decisions.recommendation import Recommendation
 from mahler_pipelines.errors import BadInput, MahlerError, MissingData, UnknownSession
 from mahler_pipelines.market.chains import Scan
-from mahler_pipelines.market.sessions import TradingCalendar
+from mahler_pipelines.market.sessions import NEW_YORK, TradingCalendar
+from mahler_pipelines.orchestration.partitions import FIRST_SESSION
 from mahler_pipelines.settings import Mode, Settings
 
 DEFAULT_SESSIONS = (date(2025, 3, 3), date(2025, 3, 10))
 SHOWN_FAILURES = 5
+_NEXT = (
+    ("recommendations", "their ids"),
+    ("explain ID", "down to the quotes"),
+    ("trades", "entries, exits, P/L"),
+    ("dev", "the graph at http://127.0.0.1:3000"),
+)
 DEFAULT_SCANS = (Scan.MORNING, Scan.MIDDAY, Scan.AFTERNOON)
 
 
@@ -125,13 +132,21 @@ def _sessions(
     """Trading days of the range that the market has data for; holes are said, not run."""
     known = desk.archive_sessions()
     if source.kind == "archive" and not known:
-        raise MissingData(f"{desk.paths.book} holds no session: nothing of it could be ingested")
+        raise MissingData(f"{desk.settings.market} holds no option chain that could be read")
     first, last = asked or ((min(known), max(known)) if known else DEFAULT_SESSIONS)
     days = TradingCalendar().sessions(first, last)
     text = f"{first}:{last}"
     if not days:
         raise UnknownSession("sessions", text, "the exchange was closed on all of these days")
+    if outside := [day for day in days if not FIRST_SESSION <= day <= _today()]:
+        reason = f"the graph has sessions from {FIRST_SESSION} to today, not {outside[0]}"
+        raise UnknownSession("sessions", text, reason)
     if source.kind == "sim":
+        from mahler_pipelines.exchange.simulated.horizon import FIRST_TRADABLE
+
+        if first < FIRST_TRADABLE:
+            reason = f"the simulated market begins on {FIRST_TRADABLE}"
+            raise UnknownSession("sessions", text, reason)
         return days
     missing = [day for day in days if day not in known]
     usable = tuple(day for day in days if day in known)
@@ -141,6 +156,10 @@ def _sessions(
     if missing:
         console.print(f"no data, so not run: {', '.join(map(str, missing))}")
     return usable
+
+
+def _today() -> date:
+    return datetime.now(NEW_YORK).date()
 
 
 def _range(text: str | None) -> tuple[date, date] | None:
@@ -161,7 +180,7 @@ def _scans(text: str | None, source: MarketSource) -> tuple[Scan, ...]:
     if text is None:
         return DEFAULT_SCANS if source.kind == "sim" else (Scan.CLOSE,)
     try:
-        found = tuple(Scan(part.strip()) for part in text.split(","))
+        found = tuple(dict.fromkeys(Scan(part.strip()) for part in text.split(",")))
     except ValueError:
         raise BadInput("scans", text, f"not of {', '.join(Scan)}") from None
     if source.kind == "archive" and found != (Scan.CLOSE,):
@@ -183,22 +202,23 @@ def _announce(desk: ComposedDesk, plan: RunPlan) -> None:
         ApprovalPolicy.NONE: "nothing is approved (--approve none)",
         ApprovalPolicy.ASK: "you are asked for each recommendation (--approve ask)",
     }[plan.approve]
+    first, last = plan.sessions[0], plan.sessions[-1]
+    days = f"{first}" if first == last else f"{first} to {last}"
     console.print(
-        f"[bold]{desk.paths.book}[/bold]: {len(plan.sessions)} sessions "
-        f"{plan.sessions[0]} to {plan.sessions[-1]}, {len(desk.terms.universe)} underlyings, "
-        f"scans {', '.join(plan.scans)}; {who}"
+        f"[bold]{desk.paths.book}[/bold]: {counted(len(plan.sessions), 'session')} ({days}), "
+        f"{counted(len(desk.terms.universe), 'underlying')}, scans {', '.join(plan.scans)}\n{who}"
     )
 
 
 def _ask(recommendation: Recommendation) -> bool | None:
-    from mahler_pipelines.cli.listings import describe_structure
+    from mahler_pipelines.cli.wording import describe_structure
 
     console.print(
         f"\n{recommendation.contracts} x {describe_structure(recommendation.structure)} "
         f"for {recommendation.target_credit} (floor {recommendation.floor_credit}), "
         f"max loss ${recommendation.max_loss_usd}, PoP {recommendation.probability_of_profit:.0%}"
     )
-    console.print(recommendation.thesis)
+    console.print(recommendation.thesis, markup=False)
     answer = typer.prompt("approve (y), reject (n), leave (Enter)", default="", show_default=False)
     return {"y": True, "n": False}.get(str(answer).strip().lower()[:1])
 
@@ -211,13 +231,12 @@ def _report(desk: ComposedDesk, plan: RunPlan, json_path: Path | None) -> None:
     show_closing_table(report)
     if json_path is not None:
         _write_atomically(json_path, report)
-        console.print(f"the whole run: {json_path}")
+        console.print(f"the whole run: {json_path}", markup=False, soft_wrap=True)
     program, flags = invocation(desk.settings)
-    console.print(
-        f"[bold]Where to look next[/bold]: {program} dev{flags} "
-        f"(the graph at http://127.0.0.1:3000), {program} explain ID{flags}, "
-        f"{program} trades{flags}, {program} recommendations{flags}"
-    )
+    console.print("[bold]Where to look next[/bold]")
+    for command, what in _NEXT:
+        line = f"  {program} {command + flags:<{len(flags) + 16}} # {what}"
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _write_atomically(path: Path, value: dict[str, Any]) -> None:

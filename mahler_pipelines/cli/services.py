@@ -20,6 +20,7 @@ LOOPBACK = "127.0.0.1"
 STARTUP_SECONDS = 180.0
 LOCATION = "mahler"
 QUIETLY = ["--log-level", "warning"]
+WEB_QUIETLY = ["--dagster-log-level", "warning"]
 
 
 class NotReady(MahlerError):
@@ -33,7 +34,7 @@ def start_services(desk: ComposedDesk, port: int) -> Iterator[Companions]:
     One code server for both: the graph is loaded once, not twice. Raises `CompanionDied` when one
     of them ends, `NotReady` when one does not answer.
     """
-    from mahler_pipelines.cli.desk_instance import prepare_home
+    from mahler_pipelines.cli.desk_instance import end_orphaned_runs, prepare_home
 
     home = prepare_home(desk.paths.dagster)
     # A socket's path is short by law, and a home's may not be.
@@ -44,12 +45,12 @@ def start_services(desk: ComposedDesk, port: int) -> Iterator[Companions]:
         code = Path(folder) / "code.sock"
         workspace = _workspace(home, code)
         held.start("code-server", "dagster", _code_server(code))
+        end_orphaned_runs(home)
         _wait_for(held, "code-server", lambda: _listens(code))
         held.start(
             "webserver",
             "dagster_webserver",
-            ["-w", str(workspace), "-h", LOOPBACK, "-p", str(port)]
-            + ["--dagster-log-level", "warning"],
+            ["-w", str(workspace), "-h", LOOPBACK, "-p", str(port), *WEB_QUIETLY],
         )
         held.start("daemon", "dagster._daemon", ["run", "-w", str(workspace), *QUIETLY])
         _wait_for(held, "webserver", lambda: _answers(port))

@@ -16,7 +16,6 @@ from mahler_pipelines.cli.services import LOOPBACK, start_services, stopped_by_s
 from mahler_pipelines.cli.terminal import console
 from mahler_pipelines.composition import ComposedDesk, compose, local_exchange
 from mahler_pipelines.errors import BadInput
-from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.sessions import TradingCalendar
 
 if TYPE_CHECKING:
@@ -64,9 +63,7 @@ def _exchange_of(desk: ComposedDesk, stack: ExitStack) -> "LocalExchange | None"
     if desk.source is None:
         return None
     begin = TradingCalendar().open(_first_session(desk))
-    return stack.enter_context(
-        local_exchange(desk, begin=begin, port=desk.settings.exchange.port)
-    )
+    return stack.enter_context(local_exchange(desk, begin=begin, port=desk.settings.exchange.port))
 
 
 def _require_free(port: int) -> None:
@@ -111,7 +108,9 @@ def exchange(
             stack.enter_context(claimed(desk.paths, "mahler exchange"))
         served = stack.enter_context(local_exchange(desk, begin=begin, port=port, state=state))
         served.control.set_rate(rate)
-        console.print(f"{desk.paths.book} at {served.url}, clock {_stands_at(served)}; Ctrl-C stops it")
+        console.print(
+            f"{desk.paths.book} at {served.url}, clock {_stands_at(served)}; Ctrl-C stops it"
+        )
         while True:
             served.require_running()
             time.sleep(0.5)
@@ -127,17 +126,21 @@ def advance(
     desk = load_desk(market=market)
     client = desk.exchange_control()
     now = client.now()
-    target = _target(to, now)
+    target = _target(to, now, desk)
     client.advance_to(target)
     console.print(f"{now:%Y-%m-%d %H:%M} -> {target:%Y-%m-%d %H:%M} UTC")
 
 
-def _target(to: str, now: datetime) -> datetime:
+def _target(to: str, now: datetime, desk: ComposedDesk) -> datetime:
     calendar = TradingCalendar()
     if to.endswith("m") and to[:-1].isdigit():
         return now + timedelta(minutes=int(to[:-1]))
     if to in ("scan", "close", "eod"):
-        return next(at for at in _coming(to, now, calendar) if at > now)
+        coming = (at for at in _coming(to, now, calendar, desk) if at > now)
+        found = next(coming, None)
+        if found is None:
+            raise BadInput("to", to, "the archive holds no later session")
+        return found
     try:
         target = datetime.fromisoformat(to)
     except ValueError:
@@ -147,17 +150,31 @@ def _target(to: str, now: datetime) -> datetime:
     return target
 
 
-def _coming(to: str, now: datetime, calendar: TradingCalendar) -> Iterator[datetime]:
+def _coming(
+    to: str, now: datetime, calendar: TradingCalendar, desk: ComposedDesk
+) -> Iterator[datetime]:
     """Moments of this kind from today's session on."""
-    session = calendar.session_date(now) or calendar.next(now.date())
-    while True:
+    for session in _sessions_from(now, calendar, desk):
         if to == "close":
             yield calendar.close(session)
         elif to == "eod":
             yield calendar.eod_time(session)
         else:
-            found = (calendar.scan_time(session, scan) for scan in Scan if scan is not Scan.CLOSE)
+            found = (calendar.scan_time(session, scan) for scan in desk.terms.scans)
             yield from (at for at in found if at is not None)
+
+
+def _sessions_from(
+    now: datetime, calendar: TradingCalendar, desk: ComposedDesk
+) -> Iterator[date]:
+    """Today's session and the later ones; of an archive, those it has quotes of."""
+    today = now.date()
+    if known := desk.archive_sessions():
+        yield from (session for session in sorted(known) if session >= today)
+        return
+    session = calendar.session_date(now) or calendar.next(today)
+    while True:
+        yield session
         session = calendar.next(session)
 
 

@@ -18,9 +18,7 @@ class LapseCode(StrEnum):
     CREDIT_BELOW_FLOOR = "credit_below_floor"
     CREDIT_ABOVE_BAND = "credit_above_band"
     QUOTE_NOT_USABLE = "quote_not_usable"
-    TRADING_HALTED = "trading_halted"
     GATE_FAILED = "gate_failed"
-    CONTENT_HASH_DIFFERS = "content_hash_differs"
 
 
 def check(

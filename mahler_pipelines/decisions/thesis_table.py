@@ -9,6 +9,7 @@ import pandas as pd
 from mahler_pipelines.decisions.grounding import Grounding
 from mahler_pipelines.decisions.theses import Assessment
 from mahler_pipelines.decisions.thesis import AnalystAnswer, ModelCall, Thesis
+from mahler_pipelines.errors import CorruptData
 
 ANSWER_COLUMNS = (
     *("analyst", "recommend", "confidence", "thesis", "problem"),
@@ -21,9 +22,14 @@ def thesis_table(
 ) -> pd.DataFrame:
     """Return one row per assessed candidate: its own columns and `ANSWER_COLUMNS`.
 
-    `recommend` is False and `confidence` NaN where there is no thesis.
+    `recommend` is False and `confidence` NaN where there is no thesis. Raises `CorruptData` when
+    an answer is not of exactly one candidate.
     """
     asked = [assessment.candidate["candidate_id"] for assessment in assessments]
+    known = candidates["candidate_id"].value_counts()
+    odd = [name for name in asked if known.get(name, 0) != 1]
+    if odd:
+        raise CorruptData(f"answers for {odd[0]}, which is {known.get(odd[0], 0)} candidates")
     rows = candidates.set_index("candidate_id").loc[asked].reset_index()
     answers = pd.DataFrame(
         [_row(assessment, playbook_version) for assessment in assessments],

@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from mahler_pipelines.decisions.terms import ApprovalTerms
+from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.risk.exit_terms import ExitTerms
 from mahler_pipelines.risk.limits import RiskLimits
 from mahler_pipelines.strategies.limits import ScreenLimits
@@ -15,12 +16,14 @@ class DeskTerms:
     """What `settings` says, in the words of the rooms.
 
     `rank_stand_ins` names the volatility index that stands in for an underlying whose own history
-    is too short (SPX -> VIX). `chain_days` is how far out chains are fetched.
+    is too short (SPX -> VIX). `chain_days` is how far out chains are fetched, `scans` the moments
+    of a session that the market can be looked at.
     """
 
     account_id: str
     universe: tuple[str, ...]
     strategies: tuple[str, ...]
+    scans: tuple[Scan, ...]
     screen: ScreenLimits
     risk: RiskLimits
     approval: ApprovalTerms

@@ -30,7 +30,7 @@ def remove_old_runs(context: dg.OpExecutionContext, config: HousekeepingConfig) 
     for run in old:
         if run.run_id != context.run_id:
             context.instance.delete_run(run.run_id)
-    context.log.info(f"removed {len(old)} finished runs created before {before:%Y-%m-%d %H:%M}")
+    context.log.info("removed %d finished runs created before %s", len(old), before.isoformat())
     return len(old)
 
 

@@ -25,9 +25,8 @@ class LakeIOManager(dg.IOManager):
         partition = _partition(context)
         if isinstance(obj, ChainSnapshot):
             if (obj.session, obj.scan) != (partition.session, partition.scan.value):
-                raise BadInput(
-                    "output", f"{obj.session} {obj.scan}", f"is not of {context.asset_partition_key}"
-                )
+                named = f"{obj.session} {obj.scan}"
+                raise BadInput("output", named, f"is not of {context.asset_partition_key}")
             self._lake.add_snapshot(obj)
             return
         if not isinstance(obj, pd.DataFrame):

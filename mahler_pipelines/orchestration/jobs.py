@@ -6,6 +6,8 @@ import dagster as dg
 
 from mahler_pipelines.orchestration.housekeeping import housekeeping
 
+LANE = "mahler/lane"
+"""Runs with the same value of this tag go one after another: see dagster.yaml."""
 MARKET_GROUPS = ("market", "volatility", "candidates")
 
 market_scan = dg.define_asset_job(
@@ -17,13 +19,13 @@ order_execution = dg.define_asset_job(
     "order_execution",
     selection=dg.AssetSelection.groups("execution"),
     description="One approved recommendation to its order and fills.",
-    tags={"dagster/priority": "10"},
+    tags={"dagster/priority": "10", LANE: "opening"},
 )
 position_watch = dg.define_asset_job(
     "position_watch",
     selection=dg.AssetSelection.groups("positions"),
     description="Marks, expiries and exits of everything open, one run per look.",
-    tags={"dagster/priority": "5"},
+    tags={"dagster/priority": "5", LANE: "positions"},
 )
 end_of_day = dg.define_asset_job(
     "end_of_day",

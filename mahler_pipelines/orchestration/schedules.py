@@ -80,8 +80,7 @@ def _scan_schedule(scan: Scan, name: str, crons: list[str]) -> dg.ScheduleDefini
         if not due <= now < due + LATE or current_scan(now, calendar) != (session, scan):
             return dg.SkipReason(
                 f"the market's clock is at {now:%Y-%m-%d %H:%M} UTC, "
-                f"the {scan} scan of {session} is at {due:%H:%M} UTC"
-                + _early(session, calendar)
+                f"the {scan} scan of {session} is at {due:%H:%M} UTC" + _early(session, calendar)
             )
         if skip := _out_of_step(context, now):
             return skip
@@ -103,6 +102,7 @@ afternoon_scan = _scan_schedule(
     cron_schedule="*/5 9-16 * * 1-5",
     execution_timezone=NEW_YORK,
     default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every five minutes of the session: marks, expiries, exits.",
 )
 @skipped_without_broker
 def position_monitor(
@@ -125,6 +125,7 @@ def position_monitor(
     cron_schedule=["15 13 * * 1-5", "15 16 * * 1-5"],
     execution_timezone=NEW_YORK,
     default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Fifteen minutes after the close, early or not: performance and reflections.",
 )
 @skipped_without_broker
 def eod_summary(
@@ -150,6 +151,7 @@ def eod_summary(
     cron_schedule="0 3 * * *",
     execution_timezone=NEW_YORK,
     default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every night at 03:00: old runs go.",
 )
 def nightly_housekeeping(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Every night: old runs go."""
@@ -161,6 +163,7 @@ def nightly_housekeeping(context: dg.ScheduleEvaluationContext) -> dg.RunRequest
     cron_schedule="0 20 * * 0",
     execution_timezone=NEW_YORK,
     default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Sunday 20:00: the week's last session is reviewed again, as it has settled since.",
 )
 @skipped_without_broker
 def weekly_learning(

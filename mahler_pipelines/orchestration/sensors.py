@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -35,6 +35,7 @@ RETRY_AFTER = timedelta(minutes=1)
     job=order_execution,
     minimum_interval_seconds=1,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    description="The only way to an opening order: each approved recommendation starts its run.",
 )
 def approval_sensor(
     context: dg.SensorEvaluationContext,
@@ -91,9 +92,12 @@ def _attempt(instance: DagsterInstance, key: str, *, rest: timedelta) -> int | N
     jobs=[market_scan, position_watch, end_of_day],
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Plays the day by the market's own clock where it is not the machine's.",
 )
 def market_clock_sensor(
-    context: dg.SensorEvaluationContext, broker: dg.ResourceParam[Broker]
+    context: dg.SensorEvaluationContext,
+    broker: dg.ResourceParam[Broker],
+    terms: dg.ResourceParam[DeskTerms],
 ) -> dg.SensorResult | dg.SkipReason:
     """Play the day's moments by the market's own clock where it is not the machine's.
 
@@ -107,7 +111,7 @@ def market_clock_sensor(
         return dg.SkipReason(f"the market's clock cannot be read: {error}")
     if abs(datetime.now(UTC) - clock.now) < timedelta(minutes=5):
         return dg.SkipReason("the market's clock is the machine's: the schedules do this")
-    requests = list(_moments(clock.now, TradingCalendar()))
+    requests = list(_moments(clock.now, TradingCalendar(), scans=terms.scans))
     started = set(json.loads(context.cursor)) if context.cursor else set()
     due = [request for request in requests if request.run_key not in started]
     keys = sorted({str(request.run_key) for request in requests})
@@ -118,7 +122,9 @@ def market_clock_sensor(
     )
 
 
-def _moments(now: datetime, calendar: TradingCalendar) -> Iterator[dg.RunRequest]:
+def _moments(
+    now: datetime, calendar: TradingCalendar, *, scans: Sequence[Scan]
+) -> Iterator[dg.RunRequest]:
     """Run requests for what the clock stands at: a scan, a look at positions, the summary."""
     session = calendar.session_date(now)
     if session is None:
@@ -138,9 +144,9 @@ def _moments(now: datetime, calendar: TradingCalendar) -> Iterator[dg.RunRequest
         job_name="position_watch",
         partition_key=session_key(session),
     )
-    for scan in Scan:
+    for scan in scans:
         due = calendar.scan_time(session, scan)
-        if due is not None and scan is not Scan.CLOSE and due <= now < due + timedelta(minutes=5):
+        if due is not None and due <= now < due + timedelta(minutes=5):
             yield dg.RunRequest(
                 run_key=f"{scan}:{session}",
                 job_name="market_scan",
@@ -148,7 +154,10 @@ def _moments(now: datetime, calendar: TradingCalendar) -> Iterator[dg.RunRequest
             )
 
 
-@dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.run_failure_sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="A failed run becomes an alert in the outbox, once per run.",
+)
 def run_failure_alert_sensor(
     context: dg.RunFailureSensorContext,
     ledger: dg.ResourceParam[LedgerBook],
@@ -185,6 +194,7 @@ def _why_it_failed(context: dg.RunFailureSensorContext) -> str:
     job=position_watch,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Orders of unknown outcome, or positions unlike the broker's, start a look.",
 )
 def reconciliation_sensor(
     context: dg.SensorEvaluationContext,

@@ -92,6 +92,7 @@ class RiskSettings(Group):
     portfolio_heat: Fraction = Decimal("0.30")
     concentration: Fraction = Decimal("0.30")
     risk_per_trade: Fraction = Decimal("0.01")
+    max_contracts: int = Field(default=10, ge=1)
 
 
 class ApprovalSettings(Group):

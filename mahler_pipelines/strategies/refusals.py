@@ -44,7 +44,6 @@ class RefusalCode(StrEnum):
     CREDIT_TOO_LOW = "credit_too_low"
     CREDIT_EXCEEDS_WIDTH = "credit_exceeds_width"
     NATURAL_CREDIT_NOT_POSITIVE = "natural_credit_not_positive"
-    ROOTS_DIFFER = "roots_differ"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,6 @@ _ABOVE_PAIRS = frozenset(
         RefusalCode.SHARE_SPREAD_NOT_AVAILABLE,
         RefusalCode.IV_RANK_TOO_LOW,
         RefusalCode.IV_RANK_NOT_AVAILABLE,
-        # Pairs are formed within a root, so this one belongs to structures built elsewhere.
-        RefusalCode.ROOTS_DIFFER,
     }
 )
 PAIR_CODES: tuple[RefusalCode, ...] = tuple(

@@ -1,8 +1,7 @@
 """Books that scenarios copy."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,6 @@ def open_desk(scanned_book: Path, tmp_path: Path) -> Iterator[Open]:
     with ExitStack() as stack:
 
         def opened(**overrides: Any) -> PlayedDesk:
-            enter: partial[AbstractContextManager[PlayedDesk]]
-            enter = partial(copied, scanned_book, tmp_path / "home", **overrides)
-            return stack.enter_context(enter())
+            return stack.enter_context(copied(scanned_book, tmp_path / "home", **overrides))
 
         yield opened

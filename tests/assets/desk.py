@@ -33,6 +33,7 @@ from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.sessions import NEW_YORK, TradingCalendar
 from mahler_pipelines.orchestration.partitions import scan_key, session_key
 from mahler_pipelines.settings import Settings
+from mahler_pipelines.storage.ledger import SqlLedgerBook
 
 SESSION = date(2025, 3, 3)
 UNIVERSE = ("TUBA", "ARIA", "BRIO", "OBOE")
@@ -197,7 +198,8 @@ def played(home: Path, **overrides: Any) -> Iterator[PlayedDesk]:
             open_instance(desk.paths.dagster) as instance,
         ):
             yield PlayedDesk(desk, build_definitions(settings), instance, exchange)
-            desk.ledger.close()
+            if isinstance(desk.ledger, SqlLedgerBook):
+                desk.ledger.close()
 
 
 @contextmanager

@@ -169,6 +169,7 @@ class HandMadeMarket:
         )
 
     def option_daily_bars(self, symbols: Sequence[str], start: date, end: date) -> pd.DataFrame:
+        known = {c.symbol for name in self.underlyings for c in self.contracts(name)}
         rows = [
             {
                 "symbol": wanted,
@@ -180,6 +181,7 @@ class HandMadeMarket:
                 "volume": 10.0,
             }
             for wanted in symbols
+            if wanted in known
             for day in CALENDAR.sessions(start, end)
         ]
         columns = ["symbol", "session", "open", "high", "low", "close", "volume"]

@@ -167,7 +167,7 @@ def test_every_moment_of_a_day_has_a_tick_of_its_schedule() -> None:
 def _ticks(schedule: dg.ScheduleDefinition, day: datetime) -> list[datetime]:
     from dagster._utils.schedules import schedule_execution_time_iterator
 
-    found = []
+    found: list[datetime] = []
     for moment in schedule_execution_time_iterator(
         day.timestamp(), schedule.cron_schedule, schedule.execution_timezone
     ):

@@ -15,6 +15,7 @@ from mahler_pipelines.errors import BrokerUnavailable
 from mahler_pipelines.execution.broker import OrderStatus
 from mahler_pipelines.execution.desk_terms import DeskTerms
 from mahler_pipelines.execution.intents import opening_intent
+from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.sessions import NEW_YORK
 from mahler_pipelines.orchestration.sensors import (
     RECOMMENDATION_TAG,
@@ -182,14 +183,14 @@ class TestApprovals:
 class Clock:
     """Ticks of `market_clock_sensor` with the cursor carried along."""
 
-    def __init__(self, instance: dg.DagsterInstance, broker: FakeBroker) -> None:
-        self.instance, self.broker = instance, broker
+    def __init__(self, instance: dg.DagsterInstance, broker: FakeBroker, terms: DeskTerms) -> None:
+        self.instance, self.broker, self.terms = instance, broker, terms
         self.cursor: str | None = None
 
     def tick(self, at: str) -> list[tuple[str, str]]:
         """Put the market's clock on a New York time; return jobs and partitions asked for."""
         self.broker.now = datetime.fromisoformat(at).replace(tzinfo=NEW_YORK).astimezone(UTC)
-        resources = {"broker": self.broker}
+        resources = {"broker": self.broker, "terms": self.terms}
         with dg.build_sensor_context(
             self.instance, cursor=self.cursor, resources=resources
         ) as context:
@@ -200,8 +201,8 @@ class Clock:
 
 
 @pytest.fixture
-def clock(instance: dg.DagsterInstance, broker: FakeBroker) -> Clock:
-    return Clock(instance, broker)
+def clock(instance: dg.DagsterInstance, broker: FakeBroker, terms: DeskTerms) -> Clock:
+    return Clock(instance, broker, terms)
 
 
 class TestMarketClock:
@@ -228,6 +229,15 @@ class TestMarketClock:
     def test_scan_is_played_at_its_moment(self, clock: Clock, at: str, scan: str) -> None:
         assert ("market_scan", f"{scan}|{at[:10]}") in clock.tick(at)
 
+    def test_archive_has_the_close_alone(
+        self, instance: dg.DagsterInstance, broker: FakeBroker, terms: DeskTerms
+    ) -> None:
+        """One look a day, at its end: there is nothing to scan in the morning."""
+        clock = Clock(instance, broker, replace(terms, scans=(Scan.CLOSE,)))
+        watch = ("position_watch", "2025-03-03")
+        assert clock.tick("2025-03-03T09:35") == [watch]
+        assert clock.tick("2025-03-03T15:59") == [watch, ("market_scan", "close|2025-03-03")]
+
     def test_passed_scan_is_not_made_up_for(self, clock: Clock) -> None:
         """A clock that jumped from 09:30 to 10:00 has no morning quotes left to look at."""
         assert clock.tick("2025-03-03T10:00") == [("position_watch", "2025-03-03")]
@@ -242,17 +252,21 @@ class TestMarketClock:
         assert clock.tick("2025-11-28T13:15") == [("end_of_day", "2025-11-28")]
 
     def test_live_market_is_left_to_the_schedules(
-        self, instance: dg.DagsterInstance, broker: FakeBroker
+        self, instance: dg.DagsterInstance, broker: FakeBroker, terms: DeskTerms
     ) -> None:
         broker.now = datetime.now(UTC)
-        with dg.build_sensor_context(instance, resources={"broker": broker}) as context:
+        resources = {"broker": broker, "terms": terms}
+        with dg.build_sensor_context(instance, resources=resources) as context:
             found = market_clock_sensor(context)
         assert isinstance(found, dg.SkipReason)
         assert "schedules" in str(found.skip_message)
 
-    def test_market_that_does_not_answer_is_a_reason(self, instance: dg.DagsterInstance) -> None:
+    def test_market_that_does_not_answer_is_a_reason(
+        self, instance: dg.DagsterInstance, terms: DeskTerms
+    ) -> None:
         """`mahler dev` may not have been started: that is no failure of the desk."""
-        with dg.build_sensor_context(instance, resources={"broker": Silent()}) as context:
+        resources = {"broker": Silent(), "terms": terms}
+        with dg.build_sensor_context(instance, resources=resources) as context:
             found = market_clock_sensor(context)
         assert isinstance(found, dg.SkipReason)
         assert "no local exchange runs" in str(found.skip_message)
