@@ -207,7 +207,8 @@ def _trade(trade: Mapping[str, Any], report: Report, raw: Raw) -> Iterator[str]:
     last = date.fromisoformat(report["sessions"][-1])
     expirations = [Contract.read(leg["symbol"]).expiration for leg in trade["legs"]]
     if trade["status"] != "closed":
-        if min(expirations) <= last:
+        # What expires in the last session is posted by the broker on the day after.
+        if min(expirations) < last:
             yield f"still {trade['status']} although it expired on {min(expirations)}"
         return
     settled = trade["exit_reason"] in ("expired", "assigned")

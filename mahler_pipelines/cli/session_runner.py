@@ -17,7 +17,6 @@ from mahler_pipelines.decisions.recommendation import (
     RecommendationStatus,
 )
 from mahler_pipelines.errors import BadInput
-from mahler_pipelines.execution.trades import TradeStatus
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.sessions import TradingCalendar
 from mahler_pipelines.orchestration.partitions import scan_key, session_key
@@ -114,8 +113,6 @@ class SessionRunner:
 
     def _moment(self, session: date, moment: Moment, policy: ApprovalPolicy) -> None:
         if moment.kind is MomentKind.SUMMARY:
-            if self._expires(session):
-                self._run("position_watch", session_key(session))
             self._run("end_of_day", session_key(session))
             return
         self._run("position_watch", session_key(session))
@@ -123,12 +120,6 @@ class SessionRunner:
             self._run("market_scan", scan_key(session, moment.scan))
             self._answer(policy, moment.at)
             self._execute_approved()
-
-    def _expires(self, session: date) -> bool:
-        """Whether an open trade ends with this session, so that its settlement is to be booked."""
-        with self.desk.ledger.reading(self.desk.terms.account_id) as book:
-            trades = book.trades(statuses=[TradeStatus.OPEN, TradeStatus.CLOSING])
-        return any(trade.structure.expiration <= session for trade in trades)
 
     def _answer(self, policy: ApprovalPolicy, at: datetime) -> None:
         """Give the announced policy's answer to whatever waits."""
