@@ -159,8 +159,9 @@ def decision_assets(account_id: str) -> list[dg.AssetsDefinition]:
             str(recommendations_of(account_id).name), [shown.id for shown in proposed]
         )
         table = _table([a.candidate for a in assessments], proposals)
+        visible = table.drop(columns="candidate_id")
         pictures = {
-            f"payoff_{number}": dg.MetadataValue.md(
+            f"payoff_{number}_{shown.structure.underlying}": dg.MetadataValue.md(
                 payoff_picture(shown, rate=terms.risk_free_rate)
             )
             for number, shown in enumerate(proposed[:PICTURES], start=1)
@@ -172,7 +173,7 @@ def decision_assets(account_id: str) -> list[dg.AssetsDefinition]:
                 "recommended": len(proposed),
                 "expired_before": len(expired),
                 "proposals": dg.MetadataValue.md(
-                    markdown_table(list(table.columns), list(table.itertuples(index=False)))
+                    markdown_table(list(visible.columns), list(visible.itertuples(index=False)))
                 ),
                 **pictures,
             },

@@ -121,7 +121,7 @@ def option_chains(
             "snapshot_hash": snapshot.content_hash,
             "as_of": as_of.isoformat(),
             "underlyings": int(quotes["underlying"].nunique()),
-            "usable_quotes": usable,
+            "usable_quotes": round(usable, 4),
             "defects": dg.MetadataValue.json({str(k): int(v) for k, v in counts.items()}),
         },
         check_results=[

@@ -64,6 +64,7 @@ def implied_volatilities(
     )
     valued["quote_defect"] = quote_defects(quotes, as_of=as_of, max_age=terms.max_quote_age)
     usable = valued["quote_defect"] == ""
+    reasons = valued.loc[usable, "iv_reason"]
     solved = (
         float(np.isfinite(valued.loc[usable, "implied_volatility"]).mean()) if usable.any() else 0.0
     )
@@ -72,9 +73,9 @@ def implied_volatilities(
         metadata={
             "dagster/row_count": len(valued),
             "two_sided_quotes": int(usable.sum()),
-            "share_inverted": solved,
+            "share_inverted": round(solved, 4),
             "risk_free_rate": terms.risk_free_rate,
-            "reasons": dg.MetadataValue.json(_counts(valued.loc[usable, "iv_reason"])),
+            "not_inverted": dg.MetadataValue.json(_counts(reasons[reasons != ""])),
             "smile": dg.MetadataValue.md(smile_picture(valued, as_of=as_of)),
             "term_structure": dg.MetadataValue.md(term_structure_picture(valued, as_of=as_of)),
         },

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -210,7 +209,7 @@ class ComposedDesk:
         written = self.paths.exchange / "exchange.json"
         try:
             return f"http://127.0.0.1:{int(json.loads(written.read_text())['port'])}"
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             raise BrokerUnavailable(
                 f"no local exchange runs for {self.paths.book}: start `mahler dev`"
             ) from None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -97,10 +97,11 @@ class Raw:
     def group_sizes(self) -> dict[date, dict[tuple[str, str, date, str], int]]:
         """Contracts per day and (symbol, root, expiration, right)."""
         keys = ["quote_date", "symbol", "root", "expiration", "type"]
+        sizes = self.chains.groupby(keys).size().reset_index(name="contracts")
         found: dict[date, dict[tuple[str, str, date, str], int]] = {}
-        for (day, *group), count in self.chains.groupby(keys).size().items():
-            symbol, root, expiration, right = group
-            found.setdefault(day, {})[(symbol, root, expiration, right)] = int(count)
+        for row in sizes.to_dict("records"):
+            group = (row["symbol"], row["root"], row["expiration"], row["type"])
+            found.setdefault(row["quote_date"], {})[group] = int(row["contracts"])
         return found
 
     @cached_property
@@ -123,6 +124,11 @@ class Raw:
         return exact(chain[chain["quote_date"] == chain["quote_date"].max()]["underlying"].iloc[0])
 
 
+@lru_cache(maxsize=2)
+def _read(chains: Path, bars: Path) -> Raw:
+    return Raw(chains, bars)
+
+
 def exact(value: float) -> Decimal:
     """The price a float stands for; four places hold every price of these files."""
     return round(Decimal(repr(float(value))), 4)
@@ -139,7 +145,7 @@ def discrepancies(
 
     `universe` is what the run was told to look at; by default all that the chains hold.
     """
-    raw = Raw(chains, bars)
+    raw = _read(chains, bars)
     return [
         *_each(report["recommendations"], lambda shown: _recommendation(shown, raw)),
         *_each(report["trades"], lambda trade: _trade(trade, report, raw)),

@@ -17,5 +17,5 @@ def main() -> None:
     try:
         app(prog_name="mahler")
     except MahlerError as error:
-        print(f"mahler: {error}", file=sys.stderr)
+        sys.stderr.write(f"mahler: {error}\n")
         raise SystemExit(1) from None

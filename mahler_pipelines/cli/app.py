@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from mahler_pipelines.cli import acting, archiving, listings, serving
-from mahler_pipelines.cli.running import run
 from mahler_pipelines.cli.context import remember_overrides
+from mahler_pipelines.cli.running import run
 
 app = typer.Typer(
     help="A human-in-the-loop options desk. Without keys it trades a local exchange.",

@@ -29,12 +29,12 @@ def ingest(
         show_json(
             {
                 "book": desk.paths.book,
-                "files": [file.as_record() for file in report.files],
+                "files": [_as_json(file) for file in report.files],
                 "unreadable": [str(error) for error in report.unreadable],
             }
         )
     else:
-        console.print(f"run it: mahler run --market {market}")
+        console.print(f"run it: mahler run --market {market}", markup=False, soft_wrap=True)
     if report.unreadable:
         names = ", ".join(str(error.value) for error in report.unreadable)
         raise UnreadableFile("paths", names, "not ingested (the other files were)")
@@ -58,8 +58,18 @@ def ingest_archive(desk: ComposedDesk) -> "IngestReport":
         [_row(file) for file in report.files],
     )
     for error in report.unreadable:
-        console.print(f"[red]not ingested[/red]: {error}")
+        console.print(f"not ingested: {error}", markup=False)
     return report
+
+
+def _as_json(file: "FileReport") -> dict[str, object]:
+    return {
+        **file.as_record(),
+        "already_ingested": file.already_ingested,
+        "quarantined": dict(file.quarantined),
+        "defects": dict(file.defects),
+        "underlyings": list(file.underlyings),
+    }
 
 
 def _row(file: "FileReport") -> list[object]:

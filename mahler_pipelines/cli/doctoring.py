@@ -24,7 +24,7 @@ def examine(settings: Settings) -> list[Finding]:
     desk = compose(settings)
     checks: list[tuple[str, Callable[[ComposedDesk], str]]] = [
         ("settings", _settings),
-        ("calendar", _calendar),
+        ("calendar", lambda _: _calendar()),
         ("lake", _lake),
         ("ledger", _ledger),
         ("broker", _broker),
@@ -46,7 +46,7 @@ def _settings(desk: ComposedDesk) -> str:
     return f"mode {settings.mode.value}, profile {settings.profile}, book {desk.paths.book}"
 
 
-def _calendar(desk: ComposedDesk) -> str:
+def _calendar() -> str:
     session = TradingCalendar().next(datetime.now(UTC).date())
     return f"next session of the exchange calendar: {session}"
 

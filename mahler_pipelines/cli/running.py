@@ -23,7 +23,7 @@ from mahler_pipelines.market.sessions import NEW_YORK, TradingCalendar
 from mahler_pipelines.orchestration.partitions import FIRST_SESSION
 from mahler_pipelines.settings import Mode, Settings
 
-DEFAULT_SESSIONS = (date(2025, 3, 3), date(2025, 3, 10))
+DEFAULT_SESSIONS = (date(2025, 3, 3), date(2025, 3, 7))
 SHOWN_FAILURES = 5
 _NEXT = (
     ("recommendations", "their ids"),
@@ -109,12 +109,20 @@ def _play(desk: ComposedDesk, settings: Settings, plan: RunPlan) -> list[str]:
             bar.update(task, description=text, advance=1 if at else 0)
             at = text
 
+        def ask(recommendation: Recommendation) -> bool | None:
+            # A bar that goes on drawing would write over what is typed.
+            bar.stop()
+            try:
+                return _ask(recommendation)
+            finally:
+                bar.start()
+
         runner = SessionRunner(
             desk=desk,
             definitions=build_definitions(settings),
             instance=instance,
             exchange=exchange,
-            ask=_ask,
+            ask=ask,
             step=step,
             check_interrupt=check_interrupt,
         )
@@ -242,7 +250,7 @@ def _report(desk: ComposedDesk, plan: RunPlan, json_path: Path | None) -> None:
 def _write_atomically(path: Path, value: dict[str, Any]) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(json.dumps(value, indent=1, default=_plain) + "\n")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def _plain(value: object) -> str:

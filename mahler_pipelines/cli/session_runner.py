@@ -56,7 +56,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """Which sessions are run, which scans, how approvals are given, how often positions are seen."""
+    """Which sessions and scans are run, how approvals are given, how often positions are seen."""
 
     sessions: tuple[date, ...]
     scans: tuple[Scan, ...]
@@ -78,7 +78,7 @@ class RunPlan:
         taken = {moment.at for moment in scans}
         between = [moment for moment in looks if moment.at not in taken]
         summary = Moment(calendar.eod_time(session), MomentKind.SUMMARY)
-        return tuple(sorted([*scans, *between], key=lambda moment: moment.at)) + (summary,)
+        return (*sorted([*scans, *between], key=lambda moment: moment.at), summary)
 
     def _looks(self, session: date, calendar: TradingCalendar) -> Iterator[datetime]:
         if self.monitor is None:

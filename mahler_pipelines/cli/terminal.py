@@ -1,6 +1,7 @@
 """What a person sees in the terminal: tables, JSON, progress."""
 
 import json
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -74,7 +75,7 @@ def show_table(
 
 def show_json(value: Any) -> None:
     """Print JSON for another program to read."""
-    print(json.dumps(value, indent=2, default=str))
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
 
 
 def counted(number: int, noun: str) -> str:

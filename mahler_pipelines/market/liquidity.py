@@ -15,14 +15,14 @@ def quote_defects(
 ) -> "pd.Series[str]":
     """Return the first `QuoteDefect` of each row, or "" where the quote can be used.
 
-    The order is missing (neither side), negative, one-sided (a side is absent, or nothing is
-    asked), zero bid, crossed, locked, stale. With `max_age` a quote of unknown time is stale;
-    without it age is not looked at. Raises `BadInput` when `as_of` has no zone.
+    The order is missing (neither side), negative, one-sided (a side is absent or not finite, or
+    nothing is asked), zero bid, crossed, locked, stale. With `max_age` a quote of unknown time is
+    stale; without it age is not looked at. Raises `BadInput` when `as_of` has no zone.
     """
     if as_of.tzinfo is None:
         raise BadInput("as_of", as_of, "needs a time zone")
     bid, ask = _sides(quotes)
-    no_bid, no_ask = np.isnan(bid), np.isnan(ask)
+    no_bid, no_ask = ~np.isfinite(bid), ~np.isfinite(ask)
     stale = np.zeros(len(quotes), dtype=bool)
     if max_age is not None:
         fresh = quotes["quote_time"] >= pd.Timestamp(as_of) - max_age
@@ -41,16 +41,19 @@ def quote_defects(
 
 
 def mid(quotes: pd.DataFrame) -> "pd.Series[float]":
-    """Return (bid + ask) / 2 in USD per share; NaN unless bid >= 0 and ask > 0."""
+    """Return (bid + ask) / 2 in USD per share; NaN unless bid >= 0 and ask > 0, both finite."""
     bid, ask = _sides(quotes)
-    two_sided = (bid >= 0) & (ask > 0)
+    two_sided = (bid >= 0) & (ask > 0) & np.isfinite(bid) & np.isfinite(ask)
     return pd.Series(np.where(two_sided, 0.5 * (bid + ask), np.nan), index=quotes.index, name="mid")
 
 
 def relative_spread(quotes: pd.DataFrame) -> "pd.Series[float]":
     """Return (ask - bid) / mid as a fraction; NaN where there is no mid."""
     bid, ask = _sides(quotes)
-    spread = (ask - bid) / mid(quotes).to_numpy()
+    middle = mid(quotes).to_numpy()
+    known = np.isfinite(middle)
+    spread = np.full(len(quotes), np.nan)
+    spread[known] = (ask[known] - bid[known]) / middle[known]
     return pd.Series(spread, index=quotes.index, name="relative_spread")
 
 

@@ -1,4 +1,4 @@
-"""The volatility history a rank rests on: what the desk saw itself, and the cold start before it."""
+"""The volatility history a rank rests on: what the desk saw, and the cold start before it."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -34,7 +34,7 @@ def fill_history(
     sessions: Sequence[date],
     rate: float,
 ) -> pd.DataFrame:
-    """Return the 30-day volatility of every underlying and session, asking only for what is missing.
+    """Return the 30-day volatility of every underlying and session; ask only for what is missing.
 
     `known` has `HISTORY_COLUMNS`. Missing sessions are computed from daily closes of the contracts
     near the money and near 30 days; where the market has none the row stays, without a volatility
@@ -72,9 +72,7 @@ def latest_history(
     return empty_history()
 
 
-def earlier_today(
-    lake: Lake, table: str, *, session: date, before: Scan
-) -> pd.DataFrame | None:
+def earlier_today(lake: Lake, table: str, *, session: date, before: Scan) -> pd.DataFrame | None:
     """The partition of the session's first scan that ran before this one, or None."""
     for scan in list(Scan)[: list(Scan).index(before)]:
         if lake.has(table, session=session, scan=scan.value):
@@ -130,7 +128,7 @@ def rank_with_stand_ins(
 def _stand_in(
     indices: pd.DataFrame, name: str, session: pd.Timestamp, *, lookback: int, minimum: int
 ) -> dict[str, Any]:
-    """Rank columns and basis from the index's closes before `session`; empty without recent ones."""
+    """Rank columns and basis from the index's recent closes before `session`; empty without any."""
     if indices.empty:
         return {}
     earlier = (indices["name"] == name) & (indices["session"] < session)
@@ -178,7 +176,7 @@ def _from_option_bars(
     closes = market_data.option_daily_bars(
         sorted(chosen["symbol"].unique()), start=first, end=max(days)
     )
-    # A contract's bars run through its life; only the sessions it was chosen for are near the money.
+    # A contract's bars run through its life; it was near the money when it was chosen.
     closes = closes.merge(chosen[["symbol", "session"]], on=["symbol", "session"])
     if closes.empty:
         return nothing

@@ -15,6 +15,7 @@ from mahler_pipelines.execution.desk import session_of
 from mahler_pipelines.execution.desk_terms import DeskTerms
 from mahler_pipelines.execution.reconciliation import expected_positions
 from mahler_pipelines.market.chains import Scan
+from mahler_pipelines.market.observation import current_scan
 from mahler_pipelines.market.sessions import TradingCalendar
 from mahler_pipelines.orchestration.jobs import (
     end_of_day,
@@ -111,21 +112,26 @@ def market_clock_sensor(
         return dg.SkipReason(f"the market's clock cannot be read: {error}")
     if abs(datetime.now(UTC) - clock.now) < timedelta(minutes=5):
         return dg.SkipReason("the market's clock is the machine's: the schedules do this")
-    requests = list(_moments(clock.now, TradingCalendar(), scans=terms.scans))
-    started = set(json.loads(context.cursor)) if context.cursor else set()
-    due = [request for request in requests if request.run_key not in started]
+    looked = json.loads(context.cursor) if context.cursor else {"at": None, "started": []}
+    since = datetime.fromisoformat(looked["at"]) if looked["at"] else clock.now
+    requests = list(_moments(clock.now, TradingCalendar(), scans=terms.scans, since=since))
+    due = [request for request in requests if request.run_key not in looked["started"]]
     keys = sorted({str(request.run_key) for request in requests})
     return dg.SensorResult(
         run_requests=due,
         skip_reason=None if due else f"nothing new at {clock.now:%Y-%m-%d %H:%M} UTC",
-        cursor=json.dumps(keys),
+        cursor=json.dumps({"at": clock.now.isoformat(), "started": keys}),
     )
 
 
 def _moments(
-    now: datetime, calendar: TradingCalendar, *, scans: Sequence[Scan]
+    now: datetime, calendar: TradingCalendar, *, scans: Sequence[Scan], since: datetime
 ) -> Iterator[dg.RunRequest]:
-    """Run requests for what the clock stands at: a scan, a look at positions, the summary."""
+    """Run requests for what the clock stands at: a scan, a look at positions, the summary.
+
+    A scan counts for five minutes, and for a quick clock that passed it after `since` until the
+    next one begins.
+    """
     session = calendar.session_date(now)
     if session is None:
         return
@@ -146,7 +152,9 @@ def _moments(
     )
     for scan in scans:
         due = calendar.scan_time(session, scan)
-        if due is not None and due <= now < due + timedelta(minutes=5):
+        if due is None or current_scan(now, calendar) != (session, scan):
+            continue
+        if now < due + timedelta(minutes=5) or since < due:
             yield dg.RunRequest(
                 run_key=f"{scan}:{session}",
                 job_name="market_scan",

@@ -58,9 +58,7 @@ def decode(
     return table.to_pandas(), metadata
 
 
-def select(
-    content: bytes, *, location: str, column: str, values: Collection[str]
-) -> pd.DataFrame:
+def select(content: bytes, *, location: str, column: str, values: Collection[str]) -> pd.DataFrame:
     """Return the rows whose `column` is one of these values, in the dtypes they were written with.
 
     Raises `CorruptData` when the bytes are not a whole Parquet file or have no such column.

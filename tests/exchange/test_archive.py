@@ -130,6 +130,17 @@ def test_listing_knows_nothing_of_the_future(lake: Path) -> None:
     assert set(expired["symbol"]) == {PM, PM_WING, AM, LATE}
 
 
+def test_only_what_the_latest_snapshot_has_is_listed(lake: Path) -> None:
+    """Archives are cut by moneyness: what has left a file would be a pair that no file has."""
+    later = date(2019, 5, 14)
+    path = lake / "archive_quotes" / f"session={later}" / "part.parquet"
+    quotes = pd.read_parquet(path)
+    quotes[quotes["symbol"] != PM_WING].to_parquet(path)
+    market = ArchivedMarket(lake)
+    assert PM_WING in set(market.listed_contracts("SPX", market.snapshot_time(FIRST))["symbol"])
+    assert PM_WING not in set(market.listed_contracts("SPX", market.snapshot_time(later))["symbol"])
+
+
 def test_morning_root_settles_on_the_open_and_afternoon_root_on_the_close(lake: Path) -> None:
     market = with_bars(lake, bar("SPX", LAST, "heliar", (2850.11, 2859.53), adjusted=False))
     morning, afternoon = market.settlement("SPX", LAST), market.settlement("SPXW", LAST)

@@ -24,8 +24,8 @@ from mahler_pipelines.execution.intents import opening_intent
 from mahler_pipelines.execution.ledger import OrderRecord
 from mahler_pipelines.execution.submission import ExecutionStatus, Moment, execute
 from mahler_pipelines.execution.trades import Trade, TradeStatus
-from mahler_pipelines.options.structures import dollars
 from mahler_pipelines.market.chains import Scan
+from mahler_pipelines.options.structures import dollars
 from mahler_pipelines.risk.exit_terms import ExitTerms
 from mahler_pipelines.risk.gates import GateCode
 from mahler_pipelines.risk.limits import RiskLimits
@@ -33,7 +33,14 @@ from mahler_pipelines.risk.trading_state import TradingState
 from mahler_pipelines.strategies.limits import ScreenLimits
 from mahler_pipelines.strategies.refusals import Refusal
 from tests.execution.fakes import FakeBook
-from tests.execution.scenes import NOW, approved_scene, later_copy, quote_table, recommendation, trade
+from tests.execution.scenes import (
+    NOW,
+    approved_scene,
+    later_copy,
+    quote_table,
+    recommendation,
+    trade,
+)
 
 SHOWN = recommendation()
 LATER = NOW + timedelta(minutes=5)
@@ -105,9 +112,7 @@ def view_of(book: FakeBook, money: BrokerAccount | None = None) -> Any:
         return account_view(ledger, money or account(), at=LATER)
 
 
-def recheck(
-    book: FakeBook, desk: DeskTerms | None = None, **changes: Any
-) -> tuple[Refusal, ...]:
+def recheck(book: FakeBook, desk: DeskTerms | None = None, **changes: Any) -> tuple[Refusal, ...]:
     with book.transaction("main") as ledger:
         return GateRecheck(desk or terms())(ledger, SHOWN, moment(**changes))
 
@@ -191,7 +196,9 @@ def test_proposals_of_one_scan_add_up() -> None:
     assert twice.options_buying_power == Decimal(90_000) - 2 * SHOWN.max_loss_usd
     assert twice.exposure.positions_in("SPY") == 2
     assert view.exposure.items == ()
-    assert with_proposed(replace(view, options_buying_power=None), SHOWN).options_buying_power is None
+    assert (
+        with_proposed(replace(view, options_buying_power=None), SHOWN).options_buying_power is None
+    )
 
 
 def test_a_market_that_has_not_moved_passes_the_recheck() -> None:

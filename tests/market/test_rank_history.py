@@ -80,7 +80,8 @@ class OptionBars:
             for expiration in EXPIRATIONS
             for right in Right
             for strike in range(80, 121, 5)
-            if underlying in VOLATILITY and expires_from <= expiration <= expires_to
+            if underlying in VOLATILITY
+            and expires_from <= expiration <= expires_to
             # Most contracts are in one listing; on the border both have them.
             and (active == (expiration > date(2026, 1, 30)) or expiration == date(2026, 2, 6))
         ]

@@ -218,6 +218,13 @@ class TestMarketClock:
         assert clock.tick("2025-03-03T16:15") == [("end_of_day", "2025-03-03")]
         assert clock.tick("2025-03-03T18:00") == []
 
+    def test_scan_that_a_quick_clock_passed_is_played_until_the_next(self, clock: Clock) -> None:
+        """At a minute per second the clock can be past 09:40 when the sensor comes round."""
+        clock.tick("2025-03-03T09:33")
+        assert ("market_scan", "morning|2025-03-03") in clock.tick("2025-03-03T09:52")
+        assert ("market_scan", "morning|2025-03-03") not in clock.tick("2025-03-03T09:57")
+        assert ("market_scan", "afternoon|2025-03-03") in clock.tick("2025-03-03T15:40")
+
     @pytest.mark.parametrize(
         ("at", "scan"),
         [
@@ -238,8 +245,8 @@ class TestMarketClock:
         assert clock.tick("2025-03-03T09:35") == [watch]
         assert clock.tick("2025-03-03T15:59") == [watch, ("market_scan", "close|2025-03-03")]
 
-    def test_passed_scan_is_not_made_up_for(self, clock: Clock) -> None:
-        """A clock that jumped from 09:30 to 10:00 has no morning quotes left to look at."""
+    def test_scan_before_the_first_look_is_not_made_up_for(self, clock: Clock) -> None:
+        """A desk that is opened at ten does not take ten's quotes for the morning's."""
         assert clock.tick("2025-03-03T10:00") == [("position_watch", "2025-03-03")]
 
     @pytest.mark.parametrize(

@@ -26,7 +26,9 @@ def row(session: date, cash: str) -> DailyPerformance:
     values: dict[str, Any] = dict.fromkeys(
         ("equity", "realised_pnl", "unrealised_pnl", "fees", "drawdown"), Decimal(0)
     )
-    counts = dict.fromkeys(("trades_opened", "trades_closed", "wins", "losses", "open_trades"), 0)
+    counts: dict[str, Any] = dict.fromkeys(
+        ("trades_opened", "trades_closed", "wins", "losses", "open_trades"), 0
+    )
     return DailyPerformance(
         account_id="main", session=session, cash=Decimal(cash), **values, **counts
     )

@@ -32,7 +32,7 @@ def test_an_empty_account_has_room_for_everything() -> None:
 
 
 def test_contracts_that_another_structure_holds_are_taken() -> None:
-    """A broker nets positions per contract: the short leg of one would close the long of another."""
+    """A broker nets positions per contract: one short leg would close another one's long."""
     found = without_room(ROWS, Exposure((item("AAA", "a2", "a9"),)), LIMITS)
     assert found.to_list() == [GateCode.DUPLICATE_POSITION.value, "", ""]
 
@@ -58,7 +58,9 @@ def test_what_has_no_room_would_fail_its_gate() -> None:
     )
     found = without_room(ROWS, exposure, LIMITS)
     for (_, row), code in zip(ROWS.iterrows(), found, strict=True):
-        risk = TradeRisk(row["underlying"], (row["short_symbol"], row["long_symbol"]), 1, Decimal(1))
+        risk = TradeRisk(
+            row["underlying"], (row["short_symbol"], row["long_symbol"]), 1, Decimal(1)
+        )
         failed = {result.code.value for result in evaluate(risk, view, LIMITS) if not result.passed}
         assert (code in failed) if code else not failed
 

@@ -488,3 +488,41 @@ def test_snapshot_times_keep_their_zone_offset(lake: ParquetLake) -> None:
     for seen in (snapshot(), utc):
         found = lake.snapshot(content_hash=lake.add_snapshot(seen))
         assert found.as_of.isoformat() == seen.as_of.isoformat()
+
+
+def test_quotes_of_some_contracts_are_read_over_many_scans(lake: ParquetLake) -> None:
+    """Following two contracts for weeks must not mean reading every chain of those weeks."""
+    later = replace(snapshot(), scan="midday", as_of=AS_OF.replace(hour=12))
+    tomorrow = snapshot(
+        session=date(2024, 1, 4), as_of=AS_OF.replace(day=4), quotes=quotes(bid=2.5)
+    )
+    for seen in (tomorrow, snapshot(), later):
+        lake.add_snapshot(seen)
+    wanted = sorted(quotes()["symbol"])[3:5]
+    found = lake.quotes_of([*wanted, "NOPE260116P00017000"], start=DAY, end=date(2024, 1, 4))
+    assert found["symbol"].to_list() == wanted * 3
+    assert str(found["as_of"].dtype) == "datetime64[us, UTC]"
+    assert found["as_of"].is_monotonic_increasing
+    assert found["bid"].to_list() == [1.25] * 4 + [2.5] * 2
+    assert {name: str(dtype) for name, dtype in found.drop(columns="as_of").dtypes.items()} == (
+        QUOTE_COLUMNS
+    )
+    one = lake.quotes_of(wanted, start=DAY, end=DAY)
+    assert one["as_of"].nunique() == 2
+
+
+def test_quotes_of_nobody_or_no_time_are_empty_with_their_dtypes(lake: ParquetLake) -> None:
+    lake.add_snapshot(snapshot())
+    full = lake.quotes_of(sorted(quotes()["symbol"]), start=DAY, end=DAY)
+    for nothing in (
+        lake.quotes_of([], start=DAY, end=DAY),
+        lake.quotes_of(["NOPE260116P00017000"], start=DAY, end=DAY),
+        lake.quotes_of(["NOPE260116P00017000"], start=date(2020, 1, 2), end=date(2020, 1, 3)),
+    ):
+        assert nothing.empty
+        assert nothing.dtypes.to_dict() == full.dtypes.to_dict()
+
+
+def test_a_look_that_moved_no_pointer_is_not_among_the_scans(lake: ParquetLake) -> None:
+    lake.add_snapshot(snapshot(scan="execution"), move_pointer=False)
+    assert lake.quotes_of(sorted(quotes()["symbol"]), start=DAY, end=DAY).empty

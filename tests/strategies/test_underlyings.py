@@ -9,10 +9,10 @@ import pytest
 
 from mahler_pipelines.market.data import BAR_COLUMNS, STOCK_QUOTE_COLUMNS
 from mahler_pipelines.market.sessions import NEW_YORK
+from mahler_pipelines.strategies.limits import ScreenLimits
 from mahler_pipelines.strategies.screening import UNDERLYING_NEEDS, screen
 from mahler_pipelines.strategies.underlyings import underlying_table, uses_previous_volume
 from tests.strategies.chains import AS_OF, chain, contract, empty_chain
-from mahler_pipelines.strategies.limits import ScreenLimits
 
 NAN = float("nan")
 

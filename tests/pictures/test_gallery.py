@@ -1,0 +1,158 @@
+"""Pictures of the desk's own tables: drawn from real values, and a word where there is nothing."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mahler_pipelines.market.brackets import floats
+from mahler_pipelines.market.sessions import NEW_YORK
+from mahler_pipelines.market.volatility import implied_volatilities
+from mahler_pipelines.options.european import price
+from mahler_pipelines.pictures import gallery
+from mahler_pipelines.pictures.gallery import (
+    NOTHING,
+    equity_picture,
+    payoff_picture,
+    rank_picture,
+    smile_picture,
+    term_structure_picture,
+)
+from tests.decisions.cases import recommendation
+from tests.market.volatility_cases import CALENDAR
+from tests.review.test_cash import row
+from tests.strategies.chains import AS_OF, IN_RANGE, model_chain
+
+EXPIRATIONS = [IN_RANGE - timedelta(days=21), IN_RANGE, IN_RANGE + timedelta(days=42)]
+
+
+def valued(quotes: pd.DataFrame | None = None) -> pd.DataFrame:
+    """A chain as the volatility room hands it on."""
+    if quotes is None:
+        quotes = model_chain(["AAA"], spot=100.0, strikes=21, expirations=EXPIRATIONS)
+    bare = quotes.drop(columns=["implied_volatility", "delta", "gamma", "theta_per_day", "vega"])
+    return implied_volatilities(
+        bare.drop(columns=["mid", "quote_defect"]),
+        as_of=AS_OF,
+        rate=0.0,
+        dividend_yields={},
+        calendar=CALENDAR,
+    )
+
+
+@pytest.fixture(scope="module")
+def chain() -> pd.DataFrame:
+    return valued()
+
+
+def is_picture(markdown: str) -> bool:
+    return markdown.startswith("![") and "base64" in markdown
+
+
+def test_a_chain_has_a_smile_and_a_term_structure(chain: pd.DataFrame) -> None:
+    assert is_picture(smile_picture(chain, as_of=AS_OF))
+    assert is_picture(term_structure_picture(chain, as_of=AS_OF))
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [
+        lambda chain: chain.iloc[:0],
+        lambda chain: chain.assign(implied_volatility=np.nan),
+        lambda chain: chain.assign(quote_defect="quote_crossed"),
+    ],
+    ids=["no rows", "nothing inverted", "nothing usable"],
+)
+def test_without_volatilities_there_is_nothing_to_draw(chain: pd.DataFrame, empty: Any) -> None:
+    assert smile_picture(empty(chain), as_of=AS_OF) == NOTHING
+    assert term_structure_picture(empty(chain), as_of=AS_OF) == NOTHING
+
+
+def test_one_side_of_a_chain_is_enough(chain: pd.DataFrame) -> None:
+    calls = chain[chain["right"] == 1]
+    assert is_picture(smile_picture(calls, as_of=AS_OF))
+
+
+def test_the_moment_under_a_picture_is_in_utc(
+    chain: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The word UTC stood under New York times."""
+    seen: list[str] = []
+
+    def keep(*_: object, subtitle: str, **__: object) -> bytes:
+        seen.append(subtitle)
+        return b""
+
+    monkeypatch.setattr(gallery, "smile", keep)
+    monkeypatch.setattr(gallery, "term_structure", keep)
+    monkeypatch.setattr(gallery, "embed_png", lambda *_: "")
+    local = AS_OF.astimezone(NEW_YORK)
+    smile_picture(chain, as_of=local)
+    term_structure_picture(chain, as_of=local)
+    assert seen == [
+        "mid quotes of 05 Jan 2026 17:00 UTC",
+        "at the money, 05 Jan 2026 17:00 UTC",
+    ]
+
+
+def test_ranks_are_drawn_also_where_some_or_all_are_missing() -> None:
+    ranked = pd.DataFrame({"underlying": ["AAA", "BBB"], "iv_rank": [40.0, np.nan]})
+    assert is_picture(rank_picture(ranked, threshold=25.0))
+    assert is_picture(rank_picture(ranked.assign(iv_rank=np.nan)))
+    assert rank_picture(ranked.iloc[:0]) == NOTHING
+
+
+def test_equity_is_drawn_from_the_first_day_on() -> None:
+    assert equity_picture([]) == NOTHING
+    first = replace(row(date(2026, 1, 12), "0"), equity=Decimal("100000.00"))
+    second = replace(first, session=date(2026, 1, 13), equity=Decimal("100123.45"))
+    assert is_picture(equity_picture([first]))
+    assert is_picture(equity_picture([first, second]))
+
+
+def test_a_recommendation_has_a_payoff() -> None:
+    assert is_picture(payoff_picture(recommendation(), rate=0.04))
+
+
+def test_the_payoff_is_in_dollars_for_all_contracts() -> None:
+    """Loss and profit at the ends of the curve are those on the card."""
+    shown = recommendation()
+    curve = gallery._curve(shown, rate=0.0)
+    assert curve.today_usd is not None
+    expiry, today = floats(curve.expiry_usd), floats(curve.today_usd)
+    prices = floats(curve.prices)
+    assert expiry.min() == pytest.approx(-float(shown.max_loss_usd))
+    assert expiry.max() == pytest.approx(float(shown.floor_credit) * 100 * shown.contracts)
+    short, long = shown.structure.legs
+    at = int(np.argmin(np.abs(prices - 100.0)))
+    legs = [
+        float(
+            price(
+                right=-1,
+                spot=prices[at],
+                strike=float(leg.contract.strike),
+                years=shown.dte / 365,
+                rate=0.0,
+                dividend_yield=0.0,
+                volatility=quote.implied_volatility,
+            )
+        )
+        for leg, quote in zip((short, long), shown.quotes, strict=True)
+    ]
+    expected = (legs[1] - legs[0] + float(shown.floor_credit)) * 100 * shown.contracts
+    assert today[at] == pytest.approx(expected)
+
+
+def test_a_leg_without_a_volatility_has_no_picture() -> None:
+    """A curve of today from half the legs would be a guess."""
+    shown = recommendation()
+    blind = replace(shown.quotes[1], implied_volatility=float("nan"))
+    assert payoff_picture(replace(shown, quotes=(shown.quotes[0], blind)), rate=0.04) == NOTHING
+
+
+def test_a_structure_on_its_last_day_can_be_drawn() -> None:
+    assert is_picture(payoff_picture(replace(recommendation(), dte=0), rate=0.04))
