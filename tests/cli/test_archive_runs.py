@@ -14,6 +14,8 @@ import pytest
 from tests.cli.programs import run_report
 from tests.recomputation import discrepancies, main
 
+pytestmark = pytest.mark.xdist_group("archive runs")
+
 BARS = "bars_daily.parquet"
 INDEX_CHAINS = "chains_spx_2019q2.parquet"
 SHARE_CHAINS = "chains_adr_2015q4.parquet"
