@@ -24,7 +24,7 @@ dev: .venv/.installed ## Start the webserver, the daemon and the local exchange
 .PHONY: test
 test: lint types ## Lint, check types and run every test; ARGS goes to pytest
 	@echo "· tests"
-	@$(BIN)/pytest -n 2 $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
 .PHONY: lint
 lint: .venv/.installed ## Check rules and format

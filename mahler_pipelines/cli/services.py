@@ -72,19 +72,24 @@ def child_environment(desk: ComposedDesk) -> dict[str, str]:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Let Ctrl-C, SIGTERM and a closed terminal end the block in order and without an error."""
+    """Let Ctrl-C, SIGTERM and a closed terminal end the block in order and without an error.
+
+    What was ignored before stays ignored: `nohup` means it.
+    """
+    heard = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    ]
 
     def stop(_number: int, _frame: object) -> None:
         # Once is enough: a second signal would interrupt the stopping.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in heard:
             signal.signal(number, signal.SIG_IGN)
         console.print("stopping")
         raise KeyboardInterrupt
 
-    before = {
-        number: signal.signal(number, stop)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
+    before = {number: signal.signal(number, stop) for number in heard}
     try:
         with suppress(KeyboardInterrupt):
             yield

@@ -31,7 +31,7 @@ DEFAULT_EQUITY = Decimal(100_000)
 def open_market(text: str, *, name: str | None = None) -> Market:
     """Open `sim:SEED` or `archive:LAKE_ROOT`; raise `BadInput` for anything else."""
     kind, _, rest = text.partition(":")
-    if kind == "sim" and rest.isdigit():
+    if kind == "sim" and rest.isascii() and rest.isdigit():
         from mahler_pipelines.exchange.simulated import SimulatedMarket
 
         return SimulatedMarket(int(rest))

@@ -28,7 +28,7 @@ class MarketData(Protocol):
         ...
 
     def option_quotes(self, symbols: Sequence[str]) -> pd.DataFrame:
-        """Quotes of these contracts, columns `chains.QUOTE_COLUMNS`; unknown symbols are left out."""
+        """Quotes of contracts, columns `chains.QUOTE_COLUMNS`; unknown symbols are left out."""
         ...
 
     def stock_quotes(self, underlyings: Sequence[str]) -> pd.DataFrame:
@@ -42,7 +42,7 @@ class MarketData(Protocol):
     def listed_contracts(
         self, underlying: str, *, expires_from: date, expires_to: date, active: bool
     ) -> pd.DataFrame:
-        """Contracts listed (or, with active=False, expired): symbol, root, expiration, right, strike."""
+        """Contracts listed (or expired): symbol, root, expiration, right, strike."""
         ...
 
     def option_daily_bars(self, symbols: Sequence[str], *, start: date, end: date) -> pd.DataFrame:

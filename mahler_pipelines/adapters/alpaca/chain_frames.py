@@ -16,7 +16,7 @@ from mahler_pipelines.options.contracts import SHARES_PER_CONTRACT, underlying_o
 
 _log = logging.getLogger(__name__)
 
-_OCC = r"^(?P<root>[A-Z]{1,6}\d?)(?P<day>\d{6})(?P<letter>[CP])(?P<thousandths>\d{8})$"
+_OCC = r"[A-Z]{1,6}\d?\d{6}[CP]\d{8}"
 _QUOTE_TIME: Final = "datetime64[us, UTC]"
 _STANDARD = Decimal(SHARES_PER_CONTRACT)
 
@@ -27,21 +27,25 @@ def parse_symbols(symbols: Sequence[str]) -> pd.DataFrame:
     What is no OCC symbol is left out and logged.
     """
     names = pd.Series(list(symbols), dtype="str", name="symbol")
-    parts = names.str.extract(_OCC)
-    expiration = pd.to_datetime(parts["day"], format="%y%m%d", errors="coerce")
+    formed = names.str.fullmatch(_OCC).to_numpy(dtype=bool)
+    well = names[formed]
+    # A chain has few expirations: each is read once.
+    days = well.str.slice(-15, -9)
+    known = {day: pd.to_datetime(day, format="%y%m%d", errors="coerce") for day in days.unique()}
     frame = pd.DataFrame(
         {
-            "symbol": names,
-            "root": parts["root"],
-            "expiration": expiration.astype("datetime64[us]"),
-            "right": parts["letter"].map({"C": 1, "P": -1}),
-            "strike": pd.to_numeric(parts["thousandths"]).astype("float64") / 1000,
+            "symbol": well,
+            "root": well.str.slice(0, -15),
+            "expiration": days.map(known).astype("datetime64[us]"),
+            "right": np.where(well.str.slice(-9, -8) == "C", 1, -1).astype(np.int8),
+            "strike": well.str.slice(-8).astype("float64") / 1000,
         }
     )
-    odd = frame["expiration"].isna() | frame["right"].isna()
-    if odd.any():
-        _log.warning("not OCC symbols, left out: %s", ", ".join(names[odd].head(5)))
-    return frame.loc[~odd].astype({"right": "int8"}).reset_index(drop=True)
+    dated = frame["expiration"].notna()
+    odd = pd.concat([names[~formed], well[~dated]])
+    if len(odd):
+        _log.warning("not OCC symbols, left out: %s", ", ".join(odd.head(5)))
+    return frame.loc[dated].reset_index(drop=True)
 
 
 def snapshots_frame(snapshots: Mapping[str, WireSnapshot]) -> pd.DataFrame:
