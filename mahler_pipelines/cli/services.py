@@ -40,7 +40,7 @@ def start_services(desk: ComposedDesk, port: int) -> Iterator[Companions]:
     # A socket's path is short by law, and a home's may not be.
     with (
         tempfile.TemporaryDirectory(prefix="mahler-") as folder,
-        companions(child_environment(desk), home / "logs") as held,
+        companions(child_environment(desk), desk.paths.logs) as held,
     ):
         code = Path(folder) / "code.sock"
         workspace = _workspace(home, code)
@@ -66,6 +66,8 @@ def child_environment(desk: ComposedDesk) -> dict[str, str]:
         **desk.settings.environment(),
         "MAHLER_HOME": str(desk.paths.home),
         "DAGSTER_HOME": str(desk.paths.dagster),
+        # dagster.yaml switches telemetry off; the webserver's upload thread asks only this.
+        "DAGSTER_DISABLE_TELEMETRY": "1",
         "PYTHONPATH": path,
     }
 

@@ -164,9 +164,7 @@ def _coming(
             yield from (at for at in found if at is not None)
 
 
-def _sessions_from(
-    now: datetime, calendar: TradingCalendar, desk: ComposedDesk
-) -> Iterator[date]:
+def _sessions_from(now: datetime, calendar: TradingCalendar, desk: ComposedDesk) -> Iterator[date]:
     """Today's session and the later ones; of an archive, those it has quotes of."""
     today = now.date()
     if known := desk.archive_sessions():

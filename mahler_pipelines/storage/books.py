@@ -60,6 +60,15 @@ class BookPaths:
         return self.root / "exchange"
 
     @property
+    def logs(self) -> Path:
+        """What the programs of `mahler dev` say.
+
+        Not under the Dagster home: what lies in its folder `logs` is posted to Dagster's telemetry
+        server when the webserver starts, whether or not telemetry is enabled (1.13).
+        """
+        return self.root / "logs"
+
+    @property
     def reports(self) -> Path:
         """Written reports."""
         return self.root / "reports"
