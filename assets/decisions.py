@@ -1,22 +1,19 @@
 """Decisions: an analyst's thesis on the best candidates, and what a person is asked."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
-from mahler_pipelines.decisions.approvals import expire_due
-from mahler_pipelines.decisions.proposing import Proposal, propose
+from mahler_pipelines.decisions.proposing import Proposal
 from mahler_pipelines.decisions.theses import ask
 from mahler_pipelines.decisions.thesis import Analyst
 from mahler_pipelines.decisions.thesis_table import read_assessments, thesis_table
-from mahler_pipelines.execution.account_view import (
-    account_view,
-    current_exposure,
-    with_proposed,
-)
+from mahler_pipelines.execution.account_view import current_exposure
 from mahler_pipelines.execution.broker import Broker
 from mahler_pipelines.execution.desk_terms import DeskTerms
+from mahler_pipelines.execution.recommending import Occasion, recommend
 from mahler_pipelines.market.chains import ChainSnapshot
 from mahler_pipelines.orchestration.partitions import (
     recommendations_of,
@@ -126,39 +123,23 @@ def decision_assets(account_id: str) -> list[dg.AssetsDefinition]:
         and expiry time by its content hash; a re-run finds the same ids and adds nothing.
         """
         session, scan = scan_partition(context.partition_key)
-        as_of, snapshot_hash = option_chains.as_of, option_chains.content_hash
-        money = broker.account()
-        proposals: list[Proposal] = []
         assessments = read_assessments(theses)
+        occasion = Occasion(
+            session=session,
+            scan=scan.value,
+            as_of=option_chains.as_of,
+            snapshot_hash=option_chains.content_hash,
+            playbook_version=_version(theses),
+            run_id=context.run.run_id,
+        )
+        money = broker.account()
         with ledger.transaction(account_id) as book:
-            expired = expire_due(book, as_of)
-            account = account_view(book, money, at=as_of)
-            for assessment in assessments:
-                proposal = propose(
-                    assessment.candidate,
-                    assessment.answer,
-                    grounding=assessment.grounding,
-                    account_id=account_id,
-                    session=session,
-                    scan=scan.value,
-                    as_of=as_of,
-                    snapshot_hash=snapshot_hash,
-                    account=account,
-                    limits=terms.risk,
-                    approval=terms.approval,
-                    exits=terms.exits,
-                    playbook_version=_version(theses),
-                    run_id=context.run.run_id,
-                )
-                proposals.append(proposal)
-                if proposal.recommendation is not None:
-                    book.add_recommendation(proposal.recommendation, at=as_of)
-                    account = with_proposed(account, proposal.recommendation)
-        proposed = [p.recommendation for p in proposals if p.recommendation is not None]
+            outcome = recommend(book, assessments, money=money, terms=terms, occasion=occasion)
+        proposed = outcome.recommendations
         context.instance.add_dynamic_partitions(
             str(recommendations_of(account_id).name), [shown.id for shown in proposed]
         )
-        table = _table([a.candidate for a in assessments], proposals)
+        table = _table([a.candidate for a in assessments], outcome.proposals)
         visible = table.drop(columns="candidate_id")
         pictures = {
             f"payoff_{number}_{shown.structure.underlying}": dg.MetadataValue.md(
@@ -171,7 +152,7 @@ def decision_assets(account_id: str) -> list[dg.AssetsDefinition]:
             metadata={
                 "dagster/row_count": len(table),
                 "recommended": len(proposed),
-                "expired_before": len(expired),
+                "expired_before": len(outcome.expired),
                 "proposals": dg.MetadataValue.md(
                     markdown_table(list(visible.columns), list(visible.itertuples(index=False)))
                 ),
@@ -202,10 +183,11 @@ def _counts(codes: "pd.Series[str]") -> dict[str, int]:
 
 
 def _version(theses: pd.DataFrame) -> int:
-    return int(theses["playbook_version"].iloc[0])
+    """The playbook the theses read; zero when no candidate was asked about."""
+    return int(theses["playbook_version"].max()) if len(theses) else 0
 
 
-def _table(candidates: list[dict[str, Any]], proposals: list[Proposal]) -> pd.DataFrame:
+def _table(candidates: list[dict[str, Any]], proposals: Sequence[Proposal]) -> pd.DataFrame:
     """Outcome of every assessed candidate: the recommendation's id, or the refusal."""
     rows = []
     for candidate, proposal in zip(candidates, proposals, strict=True):

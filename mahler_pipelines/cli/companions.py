@@ -96,6 +96,9 @@ def main(arguments: list[str]) -> None:
     """Run a module as a program whose life is bound to its parent's."""
     parent, module, *rest = arguments
     die_with_parent(int(parent))
+    # A shell that starts `mahler dev` in the background ignores SIGINT, for the children too; they
+    # are asked to leave by it all the same.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = [module, *rest]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

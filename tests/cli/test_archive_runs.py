@@ -14,7 +14,7 @@ import pytest
 from tests.cli.programs import run_report
 from tests.recomputation import discrepancies, main
 
-pytestmark = pytest.mark.xdist_group("archive runs")
+pytestmark = pytest.mark.xdist_group("archive_runs")
 
 BARS = "bars_daily.parquet"
 INDEX_CHAINS = "chains_spx_2019q2.parquet"

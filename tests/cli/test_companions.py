@@ -23,6 +23,14 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 print("up", flush=True)
 time.sleep(60)
 """
+POLITE = """
+import time
+try:
+    print("up", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("left", flush=True)
+"""
 PARENT = """
 import os, sys, time
 from pathlib import Path
@@ -63,6 +71,19 @@ def test_stopping_ends_a_program_with_its_children(
         assert len(started) >= 2
         held.require_running()
     assert left_over(started, seconds=5) == set()
+
+
+def test_program_is_asked_politely_even_from_the_background(tmp_path: Path) -> None:
+    """A shell that runs `mahler dev &` ignores SIGINT, and so would all that it starts."""
+    sources = modules(tmp_path, polite=POLITE)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with companions(sources, tmp_path / "logs") as held:
+            held.start("polite", "polite", [])
+            wait_for(tmp_path / "logs" / "polite.log", "up")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (tmp_path / "logs" / "polite.log").read_text() == "up\nleft\n"
 
 
 def test_program_that_ends_is_an_error_that_quotes_its_log(tmp_path: Path) -> None:
