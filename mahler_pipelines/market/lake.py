@@ -74,6 +74,10 @@ class Lake(Protocol):
         """Write a picture or report atomically; return its location."""
         ...
 
+    def remove_temporary_files(self, *, older_than_seconds: float = 3600.0) -> int:
+        """Remove what killed writers left behind; return how many files went."""
+        ...
+
     def describe(self) -> dict[str, Any]:
         """Root, tables, partitions and bytes, for status and doctor."""
         ...

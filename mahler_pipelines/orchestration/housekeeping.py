@@ -1,10 +1,12 @@
-"""Housekeeping: old runs go, so that a desk that runs for years stays quick."""
+"""Housekeeping: old runs and temporary files go, so that a desk stays quick for years."""
 
 from datetime import timedelta
 
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 from pydantic import Field
+
+from mahler_pipelines.market.lake import Lake
 
 FINISHED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 
@@ -34,7 +36,19 @@ def remove_old_runs(context: dg.OpExecutionContext, config: HousekeepingConfig) 
     return len(old)
 
 
-@dg.job(description="Removes old runs from the Dagster instance; what the ledger holds stays.")
+@dg.op
+def remove_temporary_files(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> int:
+    """Remove what killed writers left in the lake; files in use are younger than an hour."""
+    removed = lake.remove_temporary_files()
+    context.log.info("removed %d temporary files of killed writers", removed)
+    return removed
+
+
+@dg.job(
+    description="Removes old runs from the Dagster instance and killed writers' temporary files "
+    "from the lake; what the ledger and the lake hold stays."
+)
 def housekeeping() -> None:
-    """Remove old runs."""
+    """Remove old runs and temporary files."""
     remove_old_runs()
+    remove_temporary_files()

@@ -572,6 +572,9 @@ class FakeLake:
     def describe(self) -> dict[str, Any]:
         raise NotImplementedError
 
+    def remove_temporary_files(self, *, older_than_seconds: float = 3600.0) -> int:
+        raise NotImplementedError
+
 
 def activity(
     symbol: str,

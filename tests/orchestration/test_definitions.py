@@ -71,6 +71,7 @@ def test_definitions_load_quietly_with_warnings_as_errors(
 def test_every_definition_resolves(definitions: dg.Definitions) -> None:
     """Jobs, partitions, resources and automation fit together: what a code location checks."""
     dg.Definitions.validate_loadable(definitions)
+    assert definitions.resolve_job_def("market_scan").name == "market_scan"
 
 
 def test_graph_holds_every_asset_of_the_design(specs: dict[str, dg.AssetSpec]) -> None:

@@ -1,9 +1,12 @@
 """Housekeeping: old finished runs go, everything else stays."""
 
+import os
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
+import pandas as pd
 import pytest
 from dagster import DagsterRunStatus
 from dagster._core.remote_origin import (
@@ -14,6 +17,7 @@ from dagster._core.remote_origin import (
 from pydantic import ValidationError
 
 from mahler_pipelines.orchestration.housekeeping import housekeeping
+from mahler_pipelines.storage.lake import ParquetLake
 
 SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -39,7 +43,10 @@ def kept(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 def clean(instance: dg.DagsterInstance, **config: float) -> dg.ExecuteInProcessResult:
     ops = {"ops": {"remove_old_runs": {"config": config}}}
-    return housekeeping.execute_in_process(run_config={**SILENT, **ops}, instance=instance)
+    lake = ParquetLake(Path(instance.root_directory) / "lake")
+    return housekeeping.execute_in_process(
+        run_config={**SILENT, **ops}, instance=instance, resources={"lake": lake}
+    )
 
 
 ORIGIN = RemoteJobOrigin(
@@ -100,3 +107,16 @@ def test_negative_age_is_refused(kept: dg.DagsterInstance) -> None:
     with pytest.raises(ValidationError, match="keep_days"):
         clean(kept, keep_days=-1)
     assert len(ids(kept)) == 2
+
+
+def test_what_a_killed_writer_left_goes_from_the_lake(kept: dg.DagsterInstance) -> None:
+    """A file that is still being written is young, and stays."""
+    lake = ParquetLake(Path(kept.root_directory) / "lake")
+    day = date(2025, 3, 3)
+    whole = Path(lake.root) / lake.write("candles", pd.DataFrame({"close": [1.0]}), session=day)
+    left, young = whole.with_name(".part.parquet.a.tmp"), whole.with_name(".part.parquet.b.tmp")
+    for path in (left, young):
+        path.write_bytes(b"half")
+    os.utime(left, (0, 0))
+    assert clean(kept).output_for_node("remove_temporary_files") == 1
+    assert (left.exists(), young.exists(), whole.exists()) == (False, True, True)
