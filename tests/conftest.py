@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 
 # How long an example takes says how busy the machine is; speed is shown in benchmarks/.
-hypothesis.settings.register_profile("mahler", deadline=None)
+hypothesis.settings.register_profile("mahler", hypothesis.settings(), deadline=None)
 hypothesis.settings.load_profile("mahler")
 
 ROOT = Path(__file__).parents[1]
