@@ -7,7 +7,7 @@ from enum import StrEnum
 from uuid import uuid4
 
 from mahler_pipelines.exchange.orders import Order, OrderLeg
-from mahler_pipelines.exchange.wire_format import utc_stamp
+from mahler_pipelines.exchange.wire.format import utc_stamp
 from mahler_pipelines.market.sessions import NEW_YORK
 
 POSTED_AT = time(0, 5)

@@ -14,7 +14,7 @@ from mahler_pipelines.exchange.instruments import cash_value, option_contract
 from mahler_pipelines.exchange.margin import has_uncovered_short, spread_margin
 from mahler_pipelines.exchange.orders import Intent, LegTerms, Order
 from mahler_pipelines.exchange.tickets import Ticket, TicketLeg
-from mahler_pipelines.exchange.wire_errors import WireRefusal, forbidden, unprocessable
+from mahler_pipelines.exchange.wire.errors import WireRefusal, forbidden, unprocessable
 from mahler_pipelines.market.sessions import NEW_YORK
 from mahler_pipelines.options.contracts import SHARES_PER_CONTRACT, Right
 from mahler_pipelines.options.structures import Side

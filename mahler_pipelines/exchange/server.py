@@ -21,7 +21,7 @@ from mahler_pipelines.exchange.accounts import LOCAL_CREDENTIALS, Credentials
 from mahler_pipelines.exchange.engine import Exchange, ExchangeTerms
 from mahler_pipelines.exchange.market import Market
 from mahler_pipelines.exchange.matching import FeeSchedule
-from mahler_pipelines.exchange.wire import build_wire
+from mahler_pipelines.exchange.wire.app import build_wire
 
 HOST = "127.0.0.1"
 READY_FILE = "exchange.json"

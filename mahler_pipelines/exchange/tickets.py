@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from mahler_pipelines.exchange.instruments import option_contract
 from mahler_pipelines.exchange.orders import Intent, OrderKind, TimeInForce
-from mahler_pipelines.exchange.wire_errors import DUPLICATE_OR_BAD, WireRefusal, unprocessable
+from mahler_pipelines.exchange.wire.errors import DUPLICATE_OR_BAD, WireRefusal, unprocessable
 from mahler_pipelines.options.structures import Side
 
 LONGEST_CLIENT_ID = 128

@@ -34,7 +34,7 @@ from mahler_pipelines.exchange.orders import (
 from mahler_pipelines.exchange.quotes import MarketView
 from mahler_pipelines.exchange.store import ExchangeStore
 from mahler_pipelines.exchange.tickets import Ticket, TicketLeg
-from mahler_pipelines.exchange.wire_errors import (
+from mahler_pipelines.exchange.wire.errors import (
     DUPLICATE_OR_BAD,
     WireRefusal,
     forbidden,

@@ -19,7 +19,7 @@ from mahler_pipelines.errors import BrokerRefused
 from mahler_pipelines.exchange.control import ExchangeControl
 from mahler_pipelines.exchange.engine import Exchange, ExchangeTerms
 from mahler_pipelines.exchange.market import Market
-from mahler_pipelines.exchange.wire import build_wire
+from mahler_pipelines.exchange.wire.app import build_wire
 from mahler_pipelines.execution.broker import Broker, BrokerClock, OrderRequest
 from mahler_pipelines.market.data import MarketData
 from mahler_pipelines.market.sessions import NEW_YORK

@@ -11,7 +11,7 @@ import pytest
 from mahler_pipelines.errors import BadInput, BrokerUnavailable
 from mahler_pipelines.exchange.control import ExchangeControl
 from mahler_pipelines.exchange.engine import Exchange, ExchangeTerms
-from mahler_pipelines.exchange.wire import build_wire
+from mahler_pipelines.exchange.wire.app import build_wire
 from tests.doubles.alpaca import AlpacaDouble, Answer, Manner
 from tests.exchange.fakes import OPENING, HandMadeMarket
 from tests.exchange.serving import served

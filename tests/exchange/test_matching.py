@@ -15,7 +15,7 @@ from mahler_pipelines.exchange.activities import ActivityKind
 from mahler_pipelines.exchange.engine import Exchange, ExchangeTerms
 from mahler_pipelines.exchange.matching import FeeSchedule, TopOfBook, match
 from mahler_pipelines.exchange.orders import Intent, LegTerms, WireStatus
-from mahler_pipelines.exchange.wire_errors import WireRefusal
+from mahler_pipelines.exchange.wire.errors import WireRefusal
 from mahler_pipelines.options.structures import Side
 from tests.exchange.fakes import OPENING, HandMadeMarket, Quote, call, exchange_on, put
 from tests.exchange.orders import leg, send, single, spread

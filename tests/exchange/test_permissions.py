@@ -13,7 +13,7 @@ from mahler_pipelines.exchange.engine import Exchange
 from mahler_pipelines.exchange.margin import spread_margin
 from mahler_pipelines.exchange.market import SettlementValue
 from mahler_pipelines.exchange.orders import TimeInForce, WireStatus
-from mahler_pipelines.exchange.wire_errors import WireRefusal
+from mahler_pipelines.exchange.wire.errors import WireRefusal
 from tests.exchange.fakes import FAR, NEAR, OPENING, HandMadeMarket, call, exchange_on, put
 from tests.exchange.orders import leg, send, single, spread
 

@@ -12,7 +12,7 @@ from mahler_pipelines.exchange.activities import Activity, ActivityKind
 from mahler_pipelines.exchange.engine import Exchange
 from mahler_pipelines.exchange.market import SettlementValue
 from mahler_pipelines.exchange.settlement import settle
-from mahler_pipelines.exchange.wire_errors import WireRefusal
+from mahler_pipelines.exchange.wire.errors import WireRefusal
 from mahler_pipelines.market.sessions import NEW_YORK
 from mahler_pipelines.options.contracts import OptionContract, Right
 from tests.exchange.fakes import NEAR, HandMadeMarket, call, exchange_on, put

@@ -13,8 +13,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from mahler_pipelines.exchange.engine import Exchange, ExchangeTerms
-from mahler_pipelines.exchange.option_views import snapshots
-from mahler_pipelines.exchange.wire import RateLimit, build_wire
+from mahler_pipelines.exchange.wire.app import RateLimit, build_wire
+from mahler_pipelines.exchange.wire.option_views import snapshots
 from mahler_pipelines.market.chains import conform_quotes
 from mahler_pipelines.market.sessions import NEW_YORK
 from tests.exchange.fakes import FAR, NEAR, OPENING, HandMadeMarket, Quote, call, put

@@ -50,7 +50,7 @@ from alpaca.trading.requests import (
 
 from mahler_pipelines.exchange.engine import Exchange, ExchangeTerms
 from mahler_pipelines.exchange.market import SettlementValue
-from mahler_pipelines.exchange.wire import build_wire
+from mahler_pipelines.exchange.wire.app import build_wire
 from mahler_pipelines.market.sessions import NEW_YORK
 from tests.exchange.fakes import FAR, NEAR, OPENING, HandMadeMarket, call, put
 from tests.exchange.serving import served

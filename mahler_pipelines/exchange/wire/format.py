@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-from mahler_pipelines.exchange.wire_errors import DUPLICATE_OR_BAD, WireRefusal
+from mahler_pipelines.exchange.wire.errors import DUPLICATE_OR_BAD, WireRefusal
 from mahler_pipelines.market.sessions import NEW_YORK
 
 

@@ -6,7 +6,7 @@ from typing import cast
 from starlette.requests import Request
 
 from mahler_pipelines.exchange.engine import Exchange
-from mahler_pipelines.exchange.wire_format import bad_request, parse_moment
+from mahler_pipelines.exchange.wire.format import bad_request, parse_moment
 from mahler_pipelines.market.sessions import NEW_YORK
 from mahler_pipelines.options.contracts import Right
 

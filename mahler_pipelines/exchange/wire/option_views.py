@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from mahler_pipelines.exchange.engine import Exchange
 from mahler_pipelines.exchange.quotes import Chain
-from mahler_pipelines.exchange.wire_format import day_stamp
-from mahler_pipelines.exchange.wire_requests import page_start
+from mahler_pipelines.exchange.wire.format import day_stamp
+from mahler_pipelines.exchange.wire.requests import page_start
 from mahler_pipelines.market.sessions import NEW_YORK
 
 Rows = NDArray[np.intp]

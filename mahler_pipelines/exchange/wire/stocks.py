@@ -14,9 +14,9 @@ from starlette.routing import Route
 from mahler_pipelines.exchange.engine import Exchange
 from mahler_pipelines.exchange.instruments import asset_id
 from mahler_pipelines.exchange.market import StockQuote
-from mahler_pipelines.exchange.option_views import bar, bars_page
-from mahler_pipelines.exchange.wire_format import day_stamp, parse_count, parse_day, utc_stamp
-from mahler_pipelines.exchange.wire_requests import (
+from mahler_pipelines.exchange.wire.format import day_stamp, parse_count, parse_day, utc_stamp
+from mahler_pipelines.exchange.wire.option_views import bar, bars_page
+from mahler_pipelines.exchange.wire.requests import (
     bar_sessions,
     exchange_of,
     last_completed_session,

@@ -20,15 +20,8 @@ from mahler_pipelines.exchange.tickets import (
     read_ticket,
     whole,
 )
-from mahler_pipelines.exchange.trading_views import (
-    account_json,
-    configuration_json,
-    leg_json,
-    order_json,
-    position_json,
-)
-from mahler_pipelines.exchange.wire_errors import not_found, unprocessable
-from mahler_pipelines.exchange.wire_format import (
+from mahler_pipelines.exchange.wire.errors import not_found, unprocessable
+from mahler_pipelines.exchange.wire.format import (
     bad_request,
     new_york_stamp,
     parse_count,
@@ -36,7 +29,14 @@ from mahler_pipelines.exchange.wire_format import (
     parse_json_object,
     parse_moment,
 )
-from mahler_pipelines.exchange.wire_requests import account_of, exchange_of, is_true, words
+from mahler_pipelines.exchange.wire.requests import account_of, exchange_of, is_true, words
+from mahler_pipelines.exchange.wire.trading_views import (
+    account_json,
+    configuration_json,
+    leg_json,
+    order_json,
+    position_json,
+)
 from mahler_pipelines.market.sessions import NEW_YORK
 
 LAST_CALENDAR_DAY = date(2029, 12, 31)

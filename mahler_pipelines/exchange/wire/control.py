@@ -17,9 +17,9 @@ from starlette.routing import Route
 
 from mahler_pipelines.exchange.engine import Exchange
 from mahler_pipelines.exchange.tickets import exact
-from mahler_pipelines.exchange.wire_errors import unprocessable
-from mahler_pipelines.exchange.wire_format import parse_count, parse_json_object
-from mahler_pipelines.exchange.wire_requests import exchange_of
+from mahler_pipelines.exchange.wire.errors import unprocessable
+from mahler_pipelines.exchange.wire.format import parse_count, parse_json_object
+from mahler_pipelines.exchange.wire.requests import exchange_of
 
 
 async def get_status(request: Request) -> Response:

@@ -13,9 +13,9 @@ from starlette.routing import Route
 from mahler_pipelines.exchange.engine import Exchange
 from mahler_pipelines.exchange.instruments import asset_id, option_contract
 from mahler_pipelines.exchange.quotes import MarketView
-from mahler_pipelines.exchange.wire_errors import not_found
-from mahler_pipelines.exchange.wire_format import bad_request, number, parse_count, parse_day
-from mahler_pipelines.exchange.wire_requests import (
+from mahler_pipelines.exchange.wire.errors import not_found
+from mahler_pipelines.exchange.wire.format import bad_request, number, parse_count, parse_day
+from mahler_pipelines.exchange.wire.requests import (
     exchange_of,
     last_completed_session,
     right_of,

@@ -18,16 +18,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mahler_pipelines.exchange import (
-    wire_contracts,
-    wire_control,
-    wire_options,
-    wire_stocks,
-    wire_trading,
-)
 from mahler_pipelines.exchange.clock import ClockRefusal
 from mahler_pipelines.exchange.engine import Exchange
-from mahler_pipelines.exchange.wire_errors import INTERNAL, RATE_LIMITED, WireRefusal, unprocessable
+from mahler_pipelines.exchange.wire import contracts, control, options, stocks, trading
+from mahler_pipelines.exchange.wire.errors import INTERNAL, RATE_LIMITED, WireRefusal, unprocessable
 
 REQUESTS_PER_MINUTE = 100_000
 """Alpaca allows 200; a desk that replays months in minutes needs more."""
@@ -142,11 +136,11 @@ def build_wire(exchange: Exchange, *, limit: RateLimit | None = None) -> Starlet
 
     app = Starlette(
         routes=[
-            *wire_trading.ROUTES,
-            *wire_contracts.ROUTES,
-            *wire_options.ROUTES,
-            *wire_stocks.ROUTES,
-            *wire_control.ROUTES,
+            *trading.ROUTES,
+            *contracts.ROUTES,
+            *options.ROUTES,
+            *stocks.ROUTES,
+            *control.ROUTES,
         ],
         middleware=[Middleware(Gatekeeper, exchange=exchange, limit=limit)],
         exception_handlers={

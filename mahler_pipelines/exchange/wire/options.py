@@ -11,10 +11,10 @@ from starlette.routing import Route
 
 from mahler_pipelines.exchange.engine import Exchange
 from mahler_pipelines.exchange.instruments import option_contract
-from mahler_pipelines.exchange.option_views import Rows, bars_page, quote_members, snapshots
 from mahler_pipelines.exchange.quotes import Chain
-from mahler_pipelines.exchange.wire_format import bad_request, parse_count, parse_day
-from mahler_pipelines.exchange.wire_requests import (
+from mahler_pipelines.exchange.wire.format import bad_request, parse_count, parse_day
+from mahler_pipelines.exchange.wire.option_views import Rows, bars_page, quote_members, snapshots
+from mahler_pipelines.exchange.wire.requests import (
     MOST_SYMBOLS,
     bar_sessions,
     exchange_of,

@@ -13,7 +13,7 @@ from mahler_pipelines.exchange.accounts import (
 )
 from mahler_pipelines.exchange.instruments import asset_id, cash_value, option_contract
 from mahler_pipelines.exchange.orders import Order, OrderLeg, WireStatus
-from mahler_pipelines.exchange.wire_format import number, utc_stamp
+from mahler_pipelines.exchange.wire.format import number, utc_stamp
 
 _RATIO_PLACES = Decimal("0.000001")
 
