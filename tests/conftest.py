@@ -1,6 +1,7 @@
 """What every test shares: no network beyond loopback, and where the repository's things are."""
 
 import ipaddress
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,11 @@ import pytest
 # How long an example takes says how busy the machine is; speed is shown in benchmarks/.
 hypothesis.settings.register_profile("mahler", hypothesis.settings(), deadline=None)
 hypothesis.settings.load_profile("mahler")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So a shell starts what it runs in the background. Dagster would map SIGTERM to the same, and
+    # every program that a test starts would inherit both.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 

@@ -99,6 +99,7 @@ def main(arguments: list[str]) -> None:
     # A shell that starts `mahler dev` in the background ignores SIGINT, for the children too; they
     # are asked to leave by it all the same.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sys.argv = [module, *rest]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

@@ -76,12 +76,13 @@ def child_environment(desk: ComposedDesk) -> dict[str, str]:
 def stopped_by_signals() -> Iterator[None]:
     """Let Ctrl-C, SIGTERM and a closed terminal end the block in order and without an error.
 
-    What was ignored before stays ignored: `nohup` means it.
+    An interrupt or hang-up that was ignored before stays ignored: `nohup` means it. SIGTERM is
+    always heard, for it can have been ignored by accident (Dagster maps it to SIGINT's handler).
     """
     heard = [
         number
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN
     ]
 
     def stop(_number: int, _frame: object) -> None:
