@@ -96,7 +96,7 @@ def option_chains(
     market_data: dg.ResourceParam[MarketData],
     terms: dg.ResourceParam[DeskTerms],
 ):
-    """The quotes of every listed contract, as one immutable snapshot named by its hash.
+    """The quotes of every contract listed within `chain_days`, one immutable snapshot by hash.
 
     Grain: one row per contract, session and scan.
     """
