@@ -36,6 +36,7 @@ def screened_candidates(
     underlying_quotes: pd.DataFrame,
     underlying_bars: pd.DataFrame,
     iv_ranks: pd.DataFrame,
+    volatility_regimes: pd.DataFrame,
     lake: dg.ResourceParam[Lake],
     terms: dg.ResourceParam[DeskTerms],
 ):
@@ -52,6 +53,7 @@ def screened_candidates(
         chains=option_chains.quotes,
         bars=underlying_bars,
         ranks=iv_ranks,
+        regimes=volatility_regimes,
         volume_sessions=terms.screen.share_volume_sessions,
     )
     found = screen(

@@ -10,6 +10,7 @@ from mahler_pipelines.decisions.proposing import Proposal
 from mahler_pipelines.decisions.theses import ask
 from mahler_pipelines.decisions.thesis import Analyst
 from mahler_pipelines.decisions.thesis_table import read_assessments, thesis_table
+from mahler_pipelines.decisions.volatility_facts import volatility_facts
 from mahler_pipelines.execution.account_view import current_exposure
 from mahler_pipelines.execution.broker import Broker
 from mahler_pipelines.execution.desk_terms import DeskTerms
@@ -41,12 +42,13 @@ def decision_assets(account_id: str) -> list[dg.AssetsDefinition]:
         group_name=GROUP,
         kinds={"anthropic", "parquet"},
         partitions_def=session_scans,
-        code_version="1",
+        code_version="2",
     )
     def theses(
         context: dg.AssetExecutionContext,
         option_chains: ChainSnapshot,
         screened_candidates: pd.DataFrame,
+        volatility_metrics: pd.DataFrame,
         volatility_regimes: pd.DataFrame,
         ledger: dg.ResourceParam[LedgerBook],
         analyst: dg.ResourceParam[Analyst],
@@ -73,7 +75,7 @@ def decision_assets(account_id: str) -> list[dg.AssetsDefinition]:
             playbook,
             analyst,
             ranked=screened_candidates,
-            context=_regimes(volatility_regimes),
+            context=volatility_facts(volatility_metrics, volatility_regimes),
         )
         with ledger.transaction(account_id) as book:
             for assessment in assessments:
@@ -170,12 +172,6 @@ def decision_assets(account_id: str) -> list[dg.AssetsDefinition]:
         )
 
     return [theses, recommendations]
-
-
-def _regimes(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Underlying -> its regime, as further facts for the analyst."""
-    known = table[table["label"].notna()]
-    return {str(row.underlying): {"regime": str(row.label)} for row in known.itertuples()}
 
 
 def _counts(codes: "pd.Series[str]") -> dict[str, int]:

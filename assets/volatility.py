@@ -5,29 +5,30 @@ import numpy as np
 import pandas as pd
 
 from mahler_pipelines.execution.desk_terms import DeskTerms
-from mahler_pipelines.market.chains import ChainSnapshot, Scan
+from mahler_pipelines.market.chains import ChainSnapshot
 from mahler_pipelines.market.data import MarketData
 from mahler_pipelines.market.lake import Lake
 from mahler_pipelines.market.liquidity import quote_defects
-from mahler_pipelines.market.rank_history import (
-    FROM_SCAN,
-    earlier_today,
-    empty_history,
-    fill_history,
-    latest_history,
-    rank_with_stand_ins,
-)
+from mahler_pipelines.market.past_volatility import PastMarket, session_volatility
+from mahler_pipelines.market.rank_history import earlier_today, fill_history, known_history
+from mahler_pipelines.market.rank_stand_ins import rank_with_stand_ins
+from mahler_pipelines.market.rates import rate_curve
 from mahler_pipelines.market.regimes import regimes
 from mahler_pipelines.market.sessions import TradingCalendar
 from mahler_pipelines.market.volatility import (
-    atm_volatility,
-    constant_maturity_volatility,
-)
-from mahler_pipelines.market.volatility import (
     implied_volatilities as value_contracts,
 )
+from mahler_pipelines.market.volatility_history import HistorySource, conform_history
+from mahler_pipelines.market.volatility_metrics import REALISED_SESSIONS
+from mahler_pipelines.market.volatility_metrics import volatility_metrics as measure
 from mahler_pipelines.orchestration.partitions import scan_partition, session_scans
-from mahler_pipelines.pictures.gallery import rank_picture, smile_picture, term_structure_picture
+from mahler_pipelines.pictures.gallery import rank_picture
+from mahler_pipelines.pictures.surface import (
+    metrics_table,
+    premium_picture,
+    smile_picture,
+    term_structure_picture,
+)
 
 GROUP = "volatility"
 
@@ -48,17 +49,23 @@ GROUP = "volatility"
 def implied_volatilities(
     context: dg.AssetExecutionContext,
     option_chains: ChainSnapshot,
+    reference_lake: dg.ResourceParam[Lake],
     terms: dg.ResourceParam[DeskTerms],
 ):
-    """Mid, European implied volatility and greeks of every contract; a reason where there is none.
+    """Mid, implied volatility and greeks of every contract; a reason where there is none.
+
+    European for index roots, American for the others, at the rate of each expiration's tenor.
 
     Grain: one row per contract, session and scan.
     """
     as_of, quotes = option_chains.as_of, option_chains.quotes
+    curve = rate_curve(
+        reference_lake.read_reference("rates"), as_of=as_of, flat=terms.risk_free_rate
+    )
     valued = value_contracts(
         quotes,
         as_of=as_of,
-        rate=terms.risk_free_rate,
+        rates=curve,
         dividend_yields={},
         calendar=TradingCalendar(),
     )
@@ -74,7 +81,8 @@ def implied_volatilities(
             "dagster/row_count": len(valued),
             "two_sided_quotes": int(usable.sum()),
             "share_inverted": round(solved, 4),
-            "risk_free_rate": terms.risk_free_rate,
+            "rates": curve.basis,
+            "rate_at_30_days": float(curve.rate(30 / 365)),
             "not_inverted": dg.MetadataValue.json(_counts(reasons[reasons != ""])),
             "smile": dg.MetadataValue.md(smile_picture(valued, as_of=as_of)),
             "term_structure": dg.MetadataValue.md(term_structure_picture(valued, as_of=as_of)),
@@ -90,47 +98,56 @@ def implied_volatilities(
 
 
 @dg.asset(
-    group_name=GROUP, kinds={"alpaca", "parquet"}, partitions_def=session_scans, code_version="1"
+    group_name=GROUP,
+    kinds={"alpaca", "parquet"},
+    partitions_def=session_scans,
+    code_version="2",
+    deps=[dg.AssetDep("past_volatilities", partition_mapping=dg.AllPartitionMapping())],
 )
 def iv_history(
     context: dg.AssetExecutionContext,
     implied_volatilities: pd.DataFrame,
     underlying_bars: pd.DataFrame,
     lake: dg.ResourceParam[Lake],
+    reference_lake: dg.ResourceParam[Lake],
     market_data: dg.ResourceParam[MarketData],
     terms: dg.ResourceParam[DeskTerms],
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """The 30-day at-the-money volatility of every session the rank looks back on, and of this scan.
 
-    Grain: one row per underlying and session. Sessions the desk has not seen itself come from
-    daily option bars.
+    Grain: one row per underlying and session. Sessions the desk has not seen itself are taken from
+    `past_volatilities`; those that nobody backfilled are looked up here, once.
     """
     session, _ = scan_partition(context.partition_key)
     calendar = TradingCalendar()
     wanted = calendar.sessions(
         calendar.offset(session, -terms.rank_lookback), calendar.previous(session)
     )
-    known = latest_history(
-        lake, "iv_history", sessions=[*wanted[-10:], session], scans=[scan.value for scan in Scan]
-    )
-    known = known[known["session"] < pd.Timestamp(session)]
-    past = fill_history(
-        known,
-        market_data,
+    filled = fill_history(
+        known_history(lake, sessions=wanted, until=session),
+        PastMarket(
+            lake,
+            reference_lake,
+            market_data,
+            rates=reference_lake.read_reference("rates"),
+            flat_rate=terms.risk_free_rate,
+        ),
         underlying_bars,
         underlyings=terms.universe,
         sessions=wanted,
-        rate=terms.risk_free_rate,
     )
-    past = past[past["session"] >= pd.Timestamp(wanted[0])]
-    today = constant_maturity_volatility(atm_volatility(implied_volatilities))
-    today = today.assign(session=pd.Timestamp(session).as_unit("us"), source=FROM_SCAN)
-    history = pd.concat([past, today[list(empty_history().columns)]], ignore_index=True)
+    today = session_volatility(implied_volatilities).assign(
+        session=pd.Timestamp(session), source=HistorySource.SCAN.value
+    )
+    history = pd.concat([filled.rows, conform_history(today)], ignore_index=True)
+    known = history["implied_volatility"].notna()
     return dg.MaterializeResult(
         value=history,
         metadata={
             "dagster/row_count": len(history),
             "sessions": len(wanted),
+            "with_volatility": round(float(known.mean()), 4) if len(history) else 0.0,
+            "looked_up_now": filled.looked_for,
             "sources": dg.MetadataValue.json(_counts(history["source"])),
         },
     )
@@ -169,6 +186,7 @@ def iv_ranks(
         stand_ins=terms.rank_stand_ins,
         lookback=terms.rank_lookback,
         minimum=terms.rank_minimum,
+        coverage=terms.rank_coverage,
     )
     known = ranks["iv_rank"].notna()
     within = ranks.loc[known, ["iv_rank", "iv_percentile"]].apply(lambda c: c.between(0, 100).all())
@@ -225,6 +243,50 @@ def volatility_regimes(
             "regimes": dg.MetadataValue.json(_counts(found["label"].fillna("none"))),
         },
     )
+
+
+@dg.asset(
+    group_name=GROUP, kinds={"numpy", "parquet"}, partitions_def=session_scans, code_version="1"
+)
+def volatility_metrics(
+    context: dg.AssetExecutionContext,
+    implied_volatilities: pd.DataFrame,
+    underlying_bars: pd.DataFrame,
+    terms: dg.ResourceParam[DeskTerms],
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """Skew, term slope, expected move, realised volatility and what implied is above it.
+
+    Grain: one row per underlying, session and scan; a reason beside whatever is not known.
+    """
+    session, _ = scan_partition(context.partition_key)
+    calendar = TradingCalendar()
+    metrics = measure(
+        implied_volatilities,
+        underlying_bars,
+        underlyings=terms.universe,
+        sessions=calendar.sessions(
+            calendar.offset(session, -REALISED_SESSIONS - 1), calendar.previous(session)
+        ),
+    )
+    reasons = ("iv30_method", "skew_method", "move_reason", "realised_reason", "premium_reason")
+    return dg.MaterializeResult(
+        value=metrics,
+        metadata={
+            "dagster/row_count": len(metrics),
+            "median_iv30": _median(metrics["iv30"]),
+            "median_term_slope": _median(metrics["term_slope"]),
+            "median_skew_25_delta": _median(metrics["skew_25_delta"]),
+            "median_volatility_risk_premium": _median(metrics["volatility_risk_premium"]),
+            "with_premium": int(metrics["variance_risk_premium"].notna().sum()),
+            "how_known": dg.MetadataValue.json({name: _counts(metrics[name]) for name in reasons}),
+            "metrics": dg.MetadataValue.md(metrics_table(metrics)),
+            "premium": dg.MetadataValue.md(premium_picture(metrics)),
+        },
+    )
+
+
+def _median(column: "pd.Series[float]") -> float | None:
+    return round(float(column.median()), 6) if column.notna().any() else None
 
 
 def _counts(column: "pd.Series[str]") -> dict[str, int]:

@@ -28,10 +28,16 @@ from mahler_pipelines.execution.trades import ExitReason, TradeStatus
 from mahler_pipelines.market.archive_layouts import Layout
 from mahler_pipelines.market.archive_rules import KeptDefect, QuarantineReason
 from mahler_pipelines.market.chains import QuoteDefect, Scan
+from mahler_pipelines.market.expected_move import NoMove
 from mahler_pipelines.market.forwards import ForwardSource
 from mahler_pipelines.market.ranks import NoRank
+from mahler_pipelines.market.rates import RateSource
+from mahler_pipelines.market.realised import NoRealised
 from mahler_pipelines.market.regimes import NoRegime, Regime
+from mahler_pipelines.market.skew import WingMethod
 from mahler_pipelines.market.term_structure import AtmMethod, MaturityMethod
+from mahler_pipelines.market.volatility_history import HistorySource
+from mahler_pipelines.market.volatility_metrics import NoPremium
 from mahler_pipelines.options.implied import NoVolatility
 from mahler_pipelines.review.lessons import LessonCode
 from mahler_pipelines.risk.gates import GateCode, GateOutcome
@@ -138,6 +144,8 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
                 "NOT_FINITE": "A price, spot, strike or time is no number.",
                 "EXPIRED": "No time is left.",
                 "NON_POSITIVE_INPUT": "A price, spot or strike is not positive.",
+                "TWO_BOUNDARIES": "American, with a yield below a negative rate (for a call, a "
+                "rate below a negative yield): exercise would be best between two spots.",
             },
             "`implied_volatilities.iv_reason`",
         ),
@@ -170,7 +178,56 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
                 "NO_USABLE_EXPIRATION": "No expiration has a volatility at the money.",
                 "EXPIRATIONS_OUT_OF_BOUNDS": "None is near enough to the target.",
             },
-            "30-day volatility",
+            "30-day and 90-day volatility; `iv30_method`, `iv90_method` and `skew_method` of "
+            "`volatility_metrics`, the skew's over expirations with both wings",
+        ),
+        Codes(
+            RateSource,
+            {
+                "SERIES": "Published rates of the days before, by tenor.",
+                "FLAT_WITHOUT_SERIES": "`rates.risk_free`: no rates were ingested.",
+                "FLAT_STALE_SERIES": "`rates.risk_free`: the last rates are over a month old.",
+                "FLAT_SETTING": "`rates.risk_free`, asked for as it is.",
+            },
+            "metadata of `implied_volatilities`",
+        ),
+        Codes(
+            WingMethod,
+            {
+                "INTERPOLATED": "Linear in delta between the two quotes around 25 delta.",
+                "NO_USABLE_QUOTE": "No quote of that side has a delta.",
+                "NOT_BRACKETED": "All deltas lie on one side of 25.",
+                "DELTAS_TOO_FAR_APART": "The two quotes are more than 20 delta apart.",
+            },
+            "volatility of a wing, by expiration",
+        ),
+        Codes(
+            NoMove,
+            {
+                "NONE": "There are both.",
+                "NO_EXPIRATION": "None a week ahead or more has a volatility at the money.",
+                "NO_STRADDLE": "No strike near the forward has a usable call and put.",
+            },
+            "`volatility_metrics.move_reason`",
+        ),
+        Codes(
+            NoRealised,
+            {
+                "NONE": "There are all three estimates.",
+                "NO_BARS": "No bar in the window.",
+                "BARS_MISSING": "A session of the window has no bar.",
+                "BARS_INCOMPLETE": "A bar lacks a price that one of the estimators needs.",
+            },
+            "`volatility_metrics.realised_reason`",
+        ),
+        Codes(
+            NoPremium,
+            {
+                "NONE": "There is a premium.",
+                "NO_IMPLIED_VOLATILITY": "No 30-day volatility.",
+                "NO_REALISED_VOLATILITY": "No close-to-close volatility.",
+            },
+            "`volatility_metrics.premium_reason`",
         ),
         Codes(
             NoRank,
@@ -181,6 +238,16 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
                 "FLAT_HISTORY": "The history has one value: a percentile, no rank.",
             },
             "`iv_ranks.rank_reason`",
+        ),
+        Codes(
+            HistorySource,
+            {
+                "SCAN": "The last scan of the session, by the desk itself.",
+                "ARCHIVE": "An ingested chain of the session.",
+                "OPTION_BARS": "Daily closes of options near the money and near 30 days.",
+                "NONE": "Looked for, and the market had nothing.",
+            },
+            "`iv_history.source`, `past_volatilities.source`",
         ),
         Codes(
             Regime,
@@ -224,6 +291,8 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
                 "SHARE_SPREAD_NOT_AVAILABLE": "No two-sided share quote.",
                 "IV_RANK_TOO_LOW": "At or below `screen.iv_rank_min`.",
                 "IV_RANK_NOT_AVAILABLE": "No IV rank; `iv_ranks.rank_reason` says why.",
+                "REGIME_REFUSED": "In one of `screen.regimes_refused`, with that probability.",
+                "REGIME_NOT_AVAILABLE": "No regime; `volatility_regimes.regime_reason` says why.",
                 "DTE_OUT_OF_RANGE": "Not in `screen.dte_min` to `_max`.",
                 "QUOTE_MISSING": "No usable bid, ask and mid.",
                 "QUOTE_NEGATIVE": "A side is below zero.",

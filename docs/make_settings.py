@@ -45,6 +45,10 @@ MEANINGS: Mapping[str, str] = {
     "screen.iv_rank_min": "IV rank (0 to 100) must lie above this.",
     "screen.iv_lookback_sessions": "Sessions that IV rank and percentile look back on.",
     "screen.iv_history_minimum": "Fewer sessions with a volatility than this give no rank.",
+    "screen.iv_history_coverage": "Share of the lookback that an underlying's own history must "
+    "cover; below it a volatility index with more sessions stands in, where there is one.",
+    "screen.regimes_refused": "Volatility regimes in which nothing is entered; none by default.",
+    "screen.regime_probability": "Their probability together from which an underlying is refused.",
     "screen.open_interest_min": "Open interest of each leg must lie above this, in contracts.",
     "screen.option_volume_min": "Volume of each leg must lie above this; until noon in New York it "
     "is the previous session's.",
@@ -60,6 +64,7 @@ MEANINGS: Mapping[str, str] = {
     "screen.share_volume_not_available": "What the gate does without a share volume.",
     "screen.share_spread_not_available": "What the gate does without a share spread.",
     "screen.iv_rank_not_available": "What the gate does without an IV rank.",
+    "screen.regime_not_available": "What the gate does without a regime, once a regime is refused.",
     "screen.open_interest_not_available": "What the gate does without an open interest.",
     "screen.option_volume_not_available": "What the gate does without an option volume.",
     "risk.trades_per_day": "Entries a session, the one that asks included.",

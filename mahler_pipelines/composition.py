@@ -271,6 +271,7 @@ def desk_terms(settings: Settings, *, universe: tuple[str, ...]) -> DeskTerms:
     screen = settings.screen.model_dump()
     strategies = tuple(screen.pop("strategies"))
     lookback, minimum = screen.pop("iv_lookback_sessions"), screen.pop("iv_history_minimum")
+    coverage = screen.pop("iv_history_coverage")
     return DeskTerms(
         account_id=settings.account,
         universe=universe,
@@ -292,6 +293,7 @@ def desk_terms(settings: Settings, *, universe: tuple[str, ...]) -> DeskTerms:
         risk_free_rate=settings.rates.risk_free,
         rank_lookback=lookback,
         rank_minimum=minimum,
+        rank_coverage=coverage,
         rank_stand_ins=dict(RANK_STAND_INS),
         recommendations_per_scan=settings.approval.recommendations_per_scan,
         fee_per_contract=settings.exchange.fee_per_contract,

@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets import candidates, market, volatility
+from assets import candidates, history, market, volatility
 from assets.decisions import decision_assets
 from assets.execution import execution_assets
 from assets.review import review_assets
@@ -30,7 +30,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     desk = compose(settings)
     return dg.Definitions(
         assets=[
-            *dg.load_assets_from_modules([market, volatility, candidates]),
+            *dg.load_assets_from_modules([market, history, volatility, candidates]),
             *account_assets(settings.account),
         ],
         jobs=all_jobs(),

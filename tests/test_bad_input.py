@@ -30,13 +30,15 @@ from mahler_pipelines.market.chains import ChainSnapshot, Scan, conform_quotes, 
 from mahler_pipelines.market.data import BAR_COLUMNS, STOCK_QUOTE_COLUMNS
 from mahler_pipelines.market.liquidity import quote_defects, relative_spread
 from mahler_pipelines.market.observation import NotObservable, require_observable
-from mahler_pipelines.market.rank_history import empty_history, rank_with_stand_ins
-from mahler_pipelines.market.regimes import regimes
+from mahler_pipelines.market.rank_stand_ins import rank_with_stand_ins
+from mahler_pipelines.market.rates import RateCurve
+from mahler_pipelines.market.regimes import PROBABILITY_COLUMNS, regimes
 from mahler_pipelines.market.volatility import (
     atm_volatility,
     constant_maturity_volatility,
     implied_volatilities,
 )
+from mahler_pipelines.market.volatility_history import empty_history
 from mahler_pipelines.options.contracts import Right, occ_symbol, parse_occ
 from mahler_pipelines.options.structures import Leg, Side, Structure
 from mahler_pipelines.storage.ingest import ingest
@@ -108,7 +110,10 @@ def spoiled(chain: pd.DataFrame, row: int, bad: Bad) -> pd.DataFrame:
 
 def valued(chain: pd.DataFrame) -> pd.DataFrame:
     """The chain as the graph hands it to the screen."""
-    rows = implied_volatilities(chain, as_of=AS_OF, rate=0.0, dividend_yields={}, calendar=CALENDAR)
+    flat = RateCurve.flat(0.0)
+    rows = implied_volatilities(
+        chain, as_of=AS_OF, rates=flat, dividend_yields={}, calendar=CALENDAR
+    )
     rows["quote_defect"] = quote_defects(chain, as_of=AS_OF, max_age=AGE)
     return rows
 
@@ -267,6 +272,7 @@ def test_no_bars_are_no_regimes_and_no_ranks() -> None:
         stand_ins={"SPX": "VIX"},
         lookback=252,
         minimum=20,
+        coverage=0.8,
     )
     assert ranked.empty
 
@@ -280,6 +286,7 @@ def test_a_name_nobody_knows_has_no_price_and_is_refused_for_it() -> None:
         chains=clean().assign(underlying="NOPE", underlying_price=NAN),
         bars=pd.DataFrame(columns=list(BAR_COLUMNS)),
         ranks=ranks.assign(iv30=pd.Series(dtype="float64")),
+        regimes=pd.DataFrame(columns=["underlying", *PROBABILITY_COLUMNS]),
         volume_sessions=20,
     )
     found = screen(

@@ -115,7 +115,10 @@ def test_every_profile_becomes_the_rooms_own_limits(tmp_path: Path, profile: str
     given = settings(tmp_path, {"profile": profile})
     terms = desk_terms(given, universe=("SPY",))
     written = given.screen.model_dump()
-    for name in ("strategies", "iv_lookback_sessions", "iv_history_minimum"):
+    for name in (
+        *("strategies", "iv_lookback_sessions"),
+        *("iv_history_minimum", "iv_history_coverage"),
+    ):
         written.pop(name)
     assert terms.screen == ScreenLimits(**written)
     assert terms.strategies == given.screen.strategies

@@ -31,6 +31,7 @@ _CODE = re.compile(r"`(?P<command>mahler [^`]+)`")
 NOT_CODES = {
     "ApprovalPolicy": "an option of one command",
     "AnalystChoice": "a setting",
+    "DividendModel": "an argument",
     "Draw": "numbers streams of random draws",
     "ExerciseStyle": "a trait of a contract",
     "ExitAction": "a setting",
@@ -42,6 +43,7 @@ NOT_CODES = {
     "OrderKind": "Alpaca's words on the wire",
     "Outlook": "a trait of a strategy",
     "Profile": "a setting",
+    "RateBasis": "how a published rate is quoted",
     "RealisedEstimator": "an argument",
     "Right": "a trait of a contract",
     "Sector": "a trait of a simulated name",

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from mahler_pipelines.cli import acting, archiving, listings, serving
+from mahler_pipelines.cli.backfilling import backfill
 from mahler_pipelines.cli.context import remember_overrides
 from mahler_pipelines.cli.running import run
 
@@ -34,6 +35,7 @@ def common(
 app.command()(run)
 app.command()(serving.dev)
 app.command()(archiving.ingest)
+app.command()(backfill)
 app.command()(listings.recommendations)
 app.command()(acting.approve)
 app.command()(acting.reject)

@@ -69,7 +69,7 @@ def run(
     if settings.mode is not Mode.LOCAL:
         raise BadInput("mode", settings.mode.value, "mahler run plays sessions in local mode only")
     source = MarketSource.parse(str(settings.market))
-    asked, chosen, every = _range(sessions), _scans(scans, source), _interval(monitor)
+    asked, chosen, every = session_range(sessions), _scans(scans, source), _interval(monitor)
     if json_path is not None and not json_path.absolute().parent.is_dir():
         raise BadInput("--json", str(json_path), "lies in no folder that exists")
     desk = compose(settings)
@@ -170,7 +170,7 @@ def _today() -> date:
     return datetime.now(NEW_YORK).date()
 
 
-def _range(text: str | None) -> tuple[date, date] | None:
+def session_range(text: str | None) -> tuple[date, date] | None:
     """Read FIRST:LAST, or one date."""
     if text is None:
         return None

@@ -45,7 +45,7 @@ def dev(
     _require_free(port)
     with stopped_by_signals(), ExitStack() as stack:
         stack.enter_context(claimed(desk.paths, "mahler dev"))
-        served = _exchange_of(desk, stack)
+        served = exchange_of(desk, stack)
         with console.status("starting the exchange, the graph and the daemon"):
             held = stack.enter_context(start_services(desk, port))
         if served is not None:
@@ -58,7 +58,7 @@ def dev(
             time.sleep(0.5)
 
 
-def _exchange_of(desk: ComposedDesk, stack: ExitStack) -> "LocalExchange | None":
+def exchange_of(desk: ComposedDesk, stack: ExitStack) -> "LocalExchange | None":
     """Start the local exchange of a local desk; a broker's desk has none."""
     if desk.source is None:
         return None

@@ -159,10 +159,10 @@ class SessionRunner:
         )
         self.check_interrupt()
         if not result.success:
-            self.failures.append(f"{job} {partition}: {_first_failure(result)}")
+            self.failures.append(f"{job} {partition}: {first_failure(result)}")
 
 
-def _first_failure(result: dg.ExecuteInProcessResult) -> str:
+def first_failure(result: dg.ExecuteInProcessResult) -> str:
     """The step that failed first and the error at the bottom of it, in one line."""
     for event in result.all_events:
         if event.is_step_failure:

@@ -27,8 +27,8 @@ def facts_of(
     """Return the facts of a candidate: JSON values, None where nothing is known.
 
     Prices are USD per share of one spread, greeks of the whole position, `_percent` values are
-    percentages. `context` adds what is known of the underlying (its regime). `rivals` are the
-    candidates that were ranked beside it.
+    percentages. `context` adds what is known of the underlying (`volatility_facts`). `rivals` are
+    the candidates that were ranked beside it.
     """
     facts: dict[str, Any] = {**_terms(candidate), **_odds(candidate), **_market(candidate)}
     facts.update({name: _plain(value) for name, value in (context or {}).items()})

@@ -22,7 +22,7 @@ from mahler_pipelines.decisions.thesis import AnalystAnswer, AnalystQuestion, Mo
 from mahler_pipelines.options.contracts import INDEX_ROOTS
 
 NAME: Final = "rules"
-VERSION: Final = "rules-1"
+VERSION: Final = "rules-2"
 RECOMMEND_FROM: Final = 0.50
 BROKEN_RULE_COSTS: Final = 0.10
 SUPPORTING_RULE_ADDS: Final = 0.03
@@ -109,7 +109,16 @@ def _premium(facts: Facts) -> str:
     level = "rich" if rank >= RICH_RANK else "fair" if rank >= FAIR_RANK else "thin"
     basis = facts.get("iv_rank_basis")
     source = f" (basis: {basis})" if basis else ""
-    return f"The IV rank of {rank:.0f}{source} says that premium is {level}{market}."
+    text = f"The IV rank of {rank:.0f}{source} says that premium is {level}{market}"
+    return f"{text}{_above_realised(facts)}."
+
+
+def _above_realised(facts: Facts) -> str:
+    premium = facts.get("volatility_premium_points")
+    if premium is None:
+        return ""
+    side = "above" if premium >= 0 else "below"
+    return f"; implied volatility stands {abs(premium):.1f} points {side} what was realised"
 
 
 def _comparison(facts: Facts, rules: Sequence[JudgedRule]) -> str:

@@ -16,8 +16,8 @@ class DeskTerms:
     """What `settings` says, in the words of the rooms.
 
     `rank_stand_ins` names the volatility index that stands in for an underlying whose own history
-    is too short (SPX -> VIX). `chain_days` is how far out chains are fetched, `scans` the moments
-    of a session that the market can be looked at.
+    covers less than `rank_coverage` of the lookback (SPX -> VIX). `chain_days` is how far out
+    chains are fetched, `scans` the moments of a session that the market can be looked at.
     """
 
     account_id: str
@@ -31,6 +31,7 @@ class DeskTerms:
     risk_free_rate: float = 0.04
     rank_lookback: int = 252
     rank_minimum: int = 20
+    rank_coverage: float = 0.8
     rank_stand_ins: dict[str, str] = field(default_factory=dict)
     history_sessions: int = 300
     chain_days: int = 120

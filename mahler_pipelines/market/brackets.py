@@ -33,6 +33,29 @@ def bracket(*, group: Indices, value: Floats, target: Floats) -> Brackets:
     return Brackets(below=below, above=above)
 
 
+def neighbours(*, group: Indices, value: Floats, target: Floats) -> tuple[Floats, Floats]:
+    """Return each group's largest value <= its target and smallest value above it, NaN if none.
+
+    Shapes as in `bracket`; one pass, nothing is sorted.
+    """
+    under = value <= target[group]
+    below = np.full(target.size, -np.inf)
+    above = np.full(target.size, np.inf)
+    np.maximum.at(below, group[under], value[under])
+    np.minimum.at(above, group[~under], value[~under])
+    below[np.isneginf(below)] = np.nan
+    above[np.isposinf(above)] = np.nan
+    return below, above
+
+
+def mean_at(wanted: Floats, *, group: Indices, value: Floats, of: Floats) -> Floats:
+    """Return the mean of `of` over each group's rows whose value is the wanted one, NaN if none."""
+    rows = np.flatnonzero(value == wanted[group])
+    total = np.bincount(group[rows], weights=of[rows], minlength=wanted.size)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / np.bincount(group[rows], minlength=wanted.size))
+
+
 def floats(values: ArrayLike) -> Floats:
     """Return a column as a float64 array."""
     return np.asarray(values, dtype=np.float64)

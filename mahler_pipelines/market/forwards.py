@@ -29,8 +29,8 @@ class ChainArrays:
     """Option prices of many expirations as flat arrays.
 
     Per row: `group` (code of the expiration), `right`, `strike`, `price` (NaN where there is none)
-    and `usable` (may speak for the forward). Per group: `spot`, `years`, `carry_yield` (NaN where
-    unknown).
+    and `usable` (may speak for the forward). Per group: `spot`, `years`, `rate` (continuous),
+    `carry_yield` (NaN where unknown) and `american` (may be exercised before expiration).
     """
 
     group: Indices
@@ -40,7 +40,9 @@ class ChainArrays:
     usable: NDArray[np.bool_]
     spot: Floats
     years: Floats
+    rate: Floats
     carry_yield: Floats
+    american: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,16 +53,22 @@ class Forwards:
     pairs: Indices
     source: NDArray[np.str_]
 
+    def dividend_yield(self, chain: ChainArrays) -> Floats:
+        """Return the continuous yield that each forward implies, r - ln(F/S)/T; NaN at expiry."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(chain.rate - np.log(self.forward / chain.spot) / chain.years)
 
-def forwards(chain: ChainArrays, *, rate: float, minimum_pairs: int) -> Forwards:
+
+def forwards(chain: ChainArrays, *, minimum_pairs: int) -> Forwards:
     """Return the forward of each group from put-call parity, else from carry.
 
-    Parity: the median of K + exp(rT)(C - P) over the `NEAREST_PAIRS` usable pairs with the
+    Parity holds for European options: `american_forwards` makes American prices such before.
+    The median of K + exp(rT)(C - P) over the `NEAREST_PAIRS` usable pairs with the
     smallest |C - P| (Hull, eq. 17.3; CBOE's VIX method takes the single smallest). Fewer than
     `minimum_pairs`, or a forward further from carry than 5 % plus 10 % a year, falls back to
     spot exp((r - q)T), with q = 0 where the yield is unknown; the source says which.
     """
-    growth = np.exp(rate * chain.years)
+    growth = np.exp(chain.rate * chain.years)
     known = np.isfinite(chain.carry_yield)
     carry = chain.spot * growth * np.exp(-np.where(known, chain.carry_yield, 0.0) * chain.years)
     parity, pairs = _parity(chain, growth)

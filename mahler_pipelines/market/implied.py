@@ -8,20 +8,30 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mahler_pipelines.errors import BadInput
+from mahler_pipelines.market.american_forwards import american_forwards
 from mahler_pipelines.market.brackets import Floats, Indices, floats, group_median
-from mahler_pipelines.market.forwards import ChainArrays, Forwards, forwards
+from mahler_pipelines.market.contract_values import contract_greeks, contract_volatilities
+from mahler_pipelines.market.forwards import ChainArrays, Forwards
 from mahler_pipelines.market.liquidity import mid, quote_defects
+from mahler_pipelines.market.rates import RateCurve
 from mahler_pipelines.market.sessions import NEW_YORK, TradingCalendar
-from mahler_pipelines.options.contracts import SettlementKind, settlement_kind
-from mahler_pipelines.options.european import NoVolatility, greeks, implied_volatility
+from mahler_pipelines.options.contracts import (
+    ExerciseStyle,
+    SettlementKind,
+    exercise_style,
+    settlement_kind,
+)
+from mahler_pipelines.options.implied import NoVolatility
 
 IV_COLUMNS = (
     "mid",
     "quote_defect",
     "years",
+    "rate",
     "forward",
     "forward_source",
     "forward_pairs",
+    "dividend_yield",
     "implied_volatility",
     "iv_reason",
     "delta",
@@ -31,7 +41,8 @@ IV_COLUMNS = (
     "rho",
 )
 """What `implied_volatilities` adds to a chain. `iv_reason` is "" or a `NoVolatility` name in lower
-case; greeks are per share, in the units of `options.european.Greeks`."""
+case; `dividend_yield` is what the forward implies; greeks are per share, in the units of
+`options.greeks.Greeks`."""
 
 SECONDS_PER_YEAR = 365.0 * 86_400.0
 MINIMUM_PAIRS = 2
@@ -56,23 +67,42 @@ def implied_volatilities(
     quotes: pd.DataFrame,
     *,
     as_of: datetime,
-    rate: float,
+    rates: RateCurve,
     dividend_yields: Mapping[str, float],
     calendar: TradingCalendar,
 ) -> pd.DataFrame:
     """Return the quotes with `IV_COLUMNS` added: one row per contract, in the order given.
 
-    European model at mid on the forward that each (underlying, root, expiration) implies, so that
-    dividends and borrow enter through the forward; the early exercise of American options is not
-    priced, and a deep in-the-money one at its intrinsic value has the reason `below_intrinsic`.
-    `rate` is continuous; `years` ACT/365 from `as_of` to `expires_at`. Quotes with a defect never
-    speak for the forward. Raises `BadInput` when `as_of` has no zone.
+    At mid, on the forward that each (underlying, root, expiration) implies, so that dividends and
+    borrow enter through it: European for index roots, American with a continuous yield for the
+    others, whose forward is freed of early exercise first. `years` is ACT/365 from `as_of` to
+    `expires_at`; `dividend_yields` speaks where parity does not. Quotes with a defect never speak
+    for the forward. Raises `BadInput` when `as_of` has no zone.
     """
+    chain, defects = chain_arrays(
+        quotes, as_of=as_of, rates=rates, dividend_yields=dividend_yields, calendar=calendar
+    )
+    implied = american_forwards(chain, minimum_pairs=MINIMUM_PAIRS)
+    added = value_chain(chain, implied)
+    added.insert(0, "mid", chain.price)
+    added.insert(1, "quote_defect", defects.to_numpy())
+    return pd.concat([quotes, added.set_axis(quotes.index)[list(IV_COLUMNS)]], axis=1)
+
+
+def chain_arrays(
+    quotes: pd.DataFrame,
+    *,
+    as_of: datetime,
+    rates: RateCurve,
+    dividend_yields: Mapping[str, float],
+    calendar: TradingCalendar,
+) -> "tuple[ChainArrays, pd.Series[str]]":
+    """Return the quotes as arrays per contract and per expiration, and the defect of each quote."""
     if as_of.tzinfo is None:
         raise BadInput("as_of", as_of, "needs a time zone")
     defects, mids = quote_defects(quotes, as_of=as_of, max_age=None), mid(quotes)
-    keys = quotes[["underlying", "root", "expiration"]]
-    group, _, terms = group_codes(keys)
+    group, _, terms = group_codes(quotes[["underlying", "root", "expiration"]])
+    years = _years(terms, as_of=as_of, calendar=calendar)
     chain = ChainArrays(
         group=group,
         right=floats(quotes["right"]),
@@ -80,14 +110,18 @@ def implied_volatilities(
         price=floats(mids),
         usable=(defects == "").to_numpy(dtype=bool),
         spot=_group_spots(quotes, group, len(terms)),
-        years=_years(terms, as_of=as_of, calendar=calendar),
+        years=years,
+        rate=rates.rate(years),
         carry_yield=floats(terms["underlying"].map(dict(dividend_yields))),
+        american=is_american(terms["root"]),
     )
-    implied = forwards(chain, rate=rate, minimum_pairs=MINIMUM_PAIRS)
-    added = value_chain(chain, implied, rate=rate)
-    added.insert(0, "mid", chain.price)
-    added.insert(1, "quote_defect", defects.to_numpy())
-    return pd.concat([quotes, added.set_axis(quotes.index)[list(IV_COLUMNS)]], axis=1)
+    return chain, defects
+
+
+def is_american(roots: "pd.Series[str]") -> NDArray[np.bool_]:
+    """Return where options of this root may be exercised before expiration."""
+    styles = {root: exercise_style(root) is ExerciseStyle.AMERICAN for root in roots.unique()}
+    return roots.map(styles).to_numpy(dtype=bool)
 
 
 def group_codes(keys: pd.DataFrame) -> tuple[Indices, Indices, pd.DataFrame]:
@@ -99,49 +133,27 @@ def group_codes(keys: pd.DataFrame) -> tuple[Indices, Indices, pd.DataFrame]:
     for name in keys.columns:
         codes, distinct = pd.factorize(keys[name])
         combined = combined * max(len(distinct), 1) + codes
-    _, first, group = np.unique(combined, return_index=True, return_inverse=True)
+    group, known = pd.factorize(combined, sort=True)
+    first = np.full(len(known), len(keys), dtype=np.intp)
+    np.minimum.at(first, group, np.arange(len(keys)))
     return group.astype(np.intp), first, keys.iloc[first].reset_index(drop=True)
 
 
-def value_chain(chain: ChainArrays, implied: Forwards, *, rate: float) -> pd.DataFrame:
-    """Invert every price and return years, forward, volatility, reason and greeks per row."""
+def value_chain(chain: ChainArrays, implied: Forwards) -> pd.DataFrame:
+    """Invert every price and return years, rate, forward, volatility, reason and greeks per row."""
     group = chain.group
-    with np.errstate(divide="ignore", invalid="ignore"):
-        carried = rate - np.log(implied.forward / chain.spot) / chain.years
-    terms = {
-        "right": chain.right,
-        "spot": chain.spot[group],
-        "strike": chain.strike,
+    found = contract_volatilities(chain, implied)
+    columns = {
         "years": chain.years[group],
-        "rate": np.full(group.size, rate),
-        "dividend_yield": carried[group],
-    }
-    volatility, reasons = implied_volatility(
-        right=terms["right"],
-        price=chain.price,
-        spot=terms["spot"],
-        strike=terms["strike"],
-        years=terms["years"],
-        rate=rate,
-        dividend_yield=terms["dividend_yield"],
-        with_reason=True,
-    )
-    columns: dict[str, Floats | NDArray[np.str_] | Indices] = {
-        "years": terms["years"],
+        "rate": chain.rate[group],
         "forward": implied.forward[group],
         "forward_source": implied.source[group],
         "forward_pairs": implied.pairs[group],
-        "implied_volatility": volatility,
-        "iv_reason": _REASONS[reasons],
+        "dividend_yield": implied.dividend_yield(chain)[group],
+        "implied_volatility": found.volatility,
+        "iv_reason": _REASONS[found.reason],
+        **contract_greeks(chain, implied, found),
     }
-    good = reasons == NoVolatility.NONE
-    found = greeks(
-        **{name: values[good] for name, values in terms.items()}, volatility=volatility[good]
-    )
-    for name in ("delta", "gamma", "theta_per_day", "vega", "rho"):
-        values = np.full(group.size, np.nan)
-        values[good] = getattr(found, name)
-        columns[name] = values
     return pd.DataFrame(columns).astype({"forward_source": "str", "iv_reason": "str"})
 
 

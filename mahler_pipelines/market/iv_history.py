@@ -1,6 +1,6 @@
 """A volatility history before the desk has one: from daily closes of options near the money."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Final
 
@@ -8,22 +8,28 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mahler_pipelines.market.brackets import floats
-from mahler_pipelines.market.forwards import ChainArrays, forwards
-from mahler_pipelines.market.implied import group_codes, value_chain
+from mahler_pipelines.market.american_forwards import american_forwards
+from mahler_pipelines.market.brackets import Floats, floats
+from mahler_pipelines.market.forwards import ChainArrays
+from mahler_pipelines.market.implied import (
+    SECONDS_PER_YEAR,
+    expires_at,
+    group_codes,
+    is_american,
+    value_chain,
+)
+from mahler_pipelines.market.rates import RateCurve
+from mahler_pipelines.market.sessions import TradingCalendar
 from mahler_pipelines.market.term_structure import (
-    DAYS_PER_YEAR,
     MINIMUM_DAYS,
     atm_volatility,
     constant_maturity_volatility,
 )
-from mahler_pipelines.options.contracts import SettlementKind, settlement_kind, underlying_of
+from mahler_pipelines.options.contracts import underlying_of
 
 FURTHEST_DAYS: Final = 65
 """Expirations beyond this are not asked for."""
 
-_MORNING_SETTLEMENT_DAYS: Final = 6.5 / 24.0
-_SECONDS_PER_DAY: Final = 86_400.0
 _DAY: Final = np.timedelta64(1, "D")
 
 
@@ -64,14 +70,16 @@ def historical_constant_maturity(
     contracts: pd.DataFrame,
     stock_bars: pd.DataFrame,
     *,
-    rate: float,
+    rates: Callable[[date], RateCurve],
+    calendar: TradingCalendar,
     days: float = 30.0,
     dividend_yields: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """Return the constant-maturity volatility per underlying and session from daily closes.
 
     Closes of options and shares are not of one moment; averaging call and put at each strike takes
-    most of that out. Frames as in `near_money_symbols`, `option_bars` with symbol, session and
+    most of that out. They count as of the session's close, early or not, at the rates that `rates`
+    says were known then. Frames as in `near_money_symbols`, `option_bars` with symbol, session and
     close. One row per session with option closes, columns as `constant_maturity_volatility`.
     """
     terms = contracts[["symbol", "root", "expiration", "right", "strike"]]
@@ -80,10 +88,8 @@ def historical_constant_maturity(
     shares = stock_bars[["underlying", "session", "close"]]
     rows = rows.merge(shares.rename(columns={"close": "spot"}), on=["underlying", "session"])
     group, first, terms = group_codes(rows[["session", "underlying", "root", "expiration"]])
-    morning = terms["root"].map(settlement_kind) == SettlementKind.CASH_ON_OPEN
-    left = floats((terms["expiration"] - terms["session"]).dt.total_seconds()) / _SECONDS_PER_DAY
-    left = left - _MORNING_SETTLEMENT_DAYS * floats(morning)
     closes = floats(rows["close"])
+    years = _years(terms, calendar)
     chain = ChainArrays(
         group=group,
         right=floats(rows["right"]),
@@ -91,12 +97,34 @@ def historical_constant_maturity(
         price=closes,
         usable=closes > 0,
         spot=floats(rows["spot"])[first],
-        years=left / DAYS_PER_YEAR,
+        years=years,
+        rate=_rates(terms, years, rates),
         carry_yield=floats(terms["underlying"].map(dict(dividend_yields or {}))),
+        american=is_american(terms["root"]),
     )
-    valued = value_chain(chain, forwards(chain, rate=rate, minimum_pairs=1), rate=rate)
+    valued = value_chain(chain, american_forwards(chain, minimum_pairs=1))
     rows = pd.concat([rows, valued], axis=1).assign(quote_defect="")
     return constant_maturity_volatility(atm_volatility(rows), days=days)
+
+
+def _years(terms: pd.DataFrame, calendar: TradingCalendar) -> Floats:
+    """Years from each session's close to the moment its expiration settles."""
+    closes = {day: calendar.close(day.date()).timestamp() for day in terms["session"].unique()}
+    listed = pd.MultiIndex.from_frame(terms[["root", "expiration"]])
+    ends = {
+        (root, day): expires_at(root, day.date(), calendar=calendar).timestamp()
+        for root, day in listed.unique()
+    }
+    closed = floats([closes[day] for day in terms["session"]])
+    return (floats([ends[pair] for pair in listed]) - closed) / SECONDS_PER_YEAR
+
+
+def _rates(terms: pd.DataFrame, years: Floats, rates: Callable[[date], RateCurve]) -> Floats:
+    """The rate of each expiration's time, as it was known on its session."""
+    found = np.empty(years.size)
+    for session, rows in terms.groupby("session").indices.items():
+        found[rows] = rates(pd.Timestamp(str(session)).date()).rate(years[rows])
+    return found
 
 
 def _underlyings(roots: "pd.Series[str]") -> "pd.Series[str]":

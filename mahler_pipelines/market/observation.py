@@ -1,5 +1,6 @@
 """What may be observed now: a scan's own moments, never a past one filled with the present."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 
 from mahler_pipelines.errors import BadInput
@@ -33,3 +34,21 @@ def require_observable(session: date, scan: Scan, now: datetime, calendar: Tradi
             f"the market's clock is at {now.isoformat()} ({standing}); "
             "a past or coming scan is not observed with today's quotes",
         )
+
+
+def require_closed(sessions: Sequence[date], now: datetime, calendar: TradingCalendar) -> None:
+    """Raise `NotObservable` unless each of these sessions has closed by the market's clock."""
+    coming = [day for day in sessions if calendar.close(day) > now]
+    if coming:
+        raise NotObservable(
+            "partition",
+            str(coming[0]),
+            f"the market's clock is at {now.isoformat()}, before that session's close; "
+            f"the last session that has closed is {last_closed(now, calendar)}",
+        )
+
+
+def last_closed(now: datetime, calendar: TradingCalendar) -> date:
+    """Return the last session that has closed by the market's clock."""
+    day = calendar.session_date(now)
+    return day if day is not None and calendar.close(day) <= now else calendar.previous(now.date())

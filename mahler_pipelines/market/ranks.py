@@ -6,13 +6,15 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from mahler_pipelines.errors import CorruptData
-from mahler_pipelines.market.brackets import floats
+from mahler_pipelines.market.brackets import Floats, Indices, floats
 
 LOOKBACK_SESSIONS: Final = 252
 MINIMUM_SESSIONS: Final = 20
+
+_MOST_DAYS: Final = 1 << 32
 
 
 class NoRank(StrEnum):
@@ -93,43 +95,85 @@ def rank_universe(
     why), sessions, lookback, since (first session that counts), low, high, rank_reason.
     Raises `CorruptData` when an underlying has two rows of one session.
     """
-    columns = ["underlying", "session", "implied_volatility"]
-    for name, frame in (("history", history), ("current", current)):
-        twice = frame.duplicated(["underlying", "session"])
-        if twice.any():
-            row = frame.loc[twice, ["underlying", "session"]].iloc[0]
-            raise CorruptData(f"{name}: two rows of {row['underlying']} on {row['session']}")
-    today = current[columns].reset_index(drop=True)
-    past = history[columns].merge(
-        today[columns].rename(columns={"session": "today", "implied_volatility": "now"}),
-        on="underlying",
-    )
-    past = past[past["session"] < past["today"]].sort_values("session", kind="stable")
-    past = past.groupby(["underlying", "today"], sort=False).tail(lookback)
-    past = past[np.isfinite(past["implied_volatility"])]
-    past["below"] = (past["implied_volatility"] < past["now"]).astype(np.float64)
-    seen = past.groupby(["underlying", "today"]).agg(
-        sessions=("below", "size"),
-        share=("below", "mean"),
-        since=("session", "min"),
-        low=("implied_volatility", "min"),
-        high=("implied_volatility", "max"),
-    )
-    joined = today.join(seen, on=["underlying", "session"])
-    return _ranked(joined, lookback=lookback, minimum=minimum)
+    past = _ordered("history", history)
+    _ordered("current", current)
+    today = current[["underlying", "session", "implied_volatility"]].reset_index(drop=True)
+    row, place = _window(past, today, lookback=lookback)
+    known = np.isfinite(past.volatility[place])
+    seen = _seen(past, floats(today["implied_volatility"]), row[known], place[known])
+    return _ranked(pd.concat([today, seen], axis=1), lookback=lookback, minimum=minimum)
 
 
-def _ranked(joined: pd.DataFrame, *, lookback: int, minimum: int) -> pd.DataFrame:
-    now = floats(joined["implied_volatility"])
-    sessions = joined["sessions"].fillna(0).to_numpy(dtype=np.int64)
+@dataclass(frozen=True, slots=True, eq=False)
+class _History:
+    """A history by underlying and session: arrays per row, and the underlying of each code.
+
+    `key` rises with underlying and session.
+    """
+
+    names: "pd.Index[str]"
+    key: NDArray[np.int64]
+    session: NDArray[np.datetime64]
+    volatility: Floats
+
+
+def _ordered(name: str, frame: pd.DataFrame) -> _History:
+    code, names = pd.factorize(frame["underlying"])
+    session = frame["session"].to_numpy(dtype="datetime64[us]")
+    key = _key(code, session)
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    twice = np.flatnonzero(key[1:] == key[:-1])
+    if twice.size:
+        row = frame.iloc[order[twice[0]]]
+        raise CorruptData(f"{name}: two rows of {row['underlying']} on {row['session']}")
+    volatility = floats(frame["implied_volatility"])[order]
+    return _History(pd.Index(names), key, session[order], volatility)
+
+
+def _key(code: Indices, session: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    days = session.astype("datetime64[D]").astype(np.int64)
+    return np.asarray(code.astype(np.int64) * _MOST_DAYS + days + _MOST_DAYS // 2)
+
+
+def _window(past: _History, today: pd.DataFrame, *, lookback: int) -> tuple[Indices, Indices]:
+    """Pairs of a row of `today` and a place in `past` that counts for it, oldest first."""
+    code = past.names.get_indexer(pd.Index(today["underlying"]))
+    session = today["session"].to_numpy(dtype="datetime64[us]")
+    ends = np.searchsorted(past.key, _key(code, session))
+    begins = np.searchsorted(past.key, code * _MOST_DAYS)
+    begins = np.maximum(begins, ends - lookback)
+    sizes = np.where(code >= 0, ends - begins, 0)
+    row = np.repeat(np.arange(code.size), sizes)
+    return row, np.arange(row.size) + np.repeat(begins - np.cumsum(sizes) + sizes, sizes)
+
+
+def _seen(past: _History, now: Floats, row: Indices, place: Indices) -> pd.DataFrame:
+    """What each row of today's saw: sessions, how many below it, since when, low and high."""
+    volatility, sessions = past.volatility[place], np.bincount(row, minlength=now.size)
+    some = sessions > 0
+    first = (np.cumsum(sessions) - sessions)[some]
+    since = np.full(now.size, np.datetime64("NaT", "us"))
+    low, high = np.full(now.size, np.nan), np.full(now.size, np.nan)
+    if volatility.size:
+        since[some] = past.session[place[first]]
+        low[some] = np.minimum.reduceat(volatility, first)
+        high[some] = np.maximum.reduceat(volatility, first)
+    below = np.bincount(row, weights=volatility < now[row], minlength=now.size)
+    columns = {"sessions": sessions, "below": below, "since": since, "low": low, "high": high}
+    return pd.DataFrame(columns)
+
+
+def _ranked(table: pd.DataFrame, *, lookback: int, minimum: int) -> pd.DataFrame:
+    now, sessions = floats(table["implied_volatility"]), table["sessions"].to_numpy()
     known = np.isfinite(now)
-    low = np.where(known, np.fmin(floats(joined["low"]), now), np.nan)
-    high = np.where(known, np.fmax(floats(joined["high"]), now), np.nan)
+    low = np.where(known, np.fmin(floats(table["low"]), now), np.nan)
+    high = np.where(known, np.fmax(floats(table["high"]), now), np.nan)
     enough = known & (sessions >= minimum)
     flat = enough & (high == low)
     with np.errstate(divide="ignore", invalid="ignore"):
         rank = np.where(enough & ~flat, 100.0 * ((now - low) / (high - low)), np.nan)
-    percentile = np.where(enough, 100.0 * floats(joined["share"]), np.nan)
+        percentile = np.where(enough, 100.0 * (floats(table["below"]) / sessions), np.nan)
     reasons = np.select(
         [~known, ~enough, flat],
         [
@@ -139,12 +183,12 @@ def _ranked(joined: pd.DataFrame, *, lookback: int, minimum: int) -> pd.DataFram
         ],
         NoRank.NONE.value,
     )
-    ranked = joined[["underlying", "session", "implied_volatility"]].assign(
+    ranked = table[["underlying", "session", "implied_volatility"]].assign(
         iv_rank=rank,
         iv_percentile=percentile,
         sessions=sessions,
         lookback=lookback,
-        since=joined["since"],
+        since=table["since"],
         low=low,
         high=high,
     )

@@ -1,11 +1,15 @@
 """Realised volatility from daily bars."""
 
 import math
+from collections.abc import Sequence
+from datetime import date
 from enum import StrEnum
 from typing import Final
 
 import numpy as np
 import pandas as pd
+
+from mahler_pipelines.market.brackets import floats
 
 SESSIONS_PER_YEAR: Final = 252.0
 
@@ -39,6 +43,45 @@ def realised_volatility(
     result = ordered[["underlying", "session"]].copy()
     result["realised_volatility"] = np.sqrt(variance.clip(lower=0.0) * SESSIONS_PER_YEAR)
     return result
+
+
+class NoRealised(StrEnum):
+    """Why an underlying has no realised volatility by one estimator or more."""
+
+    NONE = ""
+    NO_BARS = "no_bars"
+    BARS_MISSING = "bars_missing"
+    BARS_INCOMPLETE = "bars_incomplete"
+
+
+def realised_over(
+    bars: pd.DataFrame, *, underlyings: Sequence[str], sessions: Sequence[date]
+) -> pd.DataFrame:
+    """Return one row per underlying: realised volatility over exactly these sessions.
+
+    The first of `sessions` gives a close to start from, so that n + 1 of them hold n returns and n
+    ranges. `bars` has `market.data.BAR_COLUMNS`; others of its sessions are not looked at. A
+    session without a bar leaves the underlying without any: a window with a hole is another
+    window. Columns: underlying, one per `RealisedEstimator` (annualised, NaN where unknown),
+    realised_reason (`NoRealised`; `bars_incomplete` where a bar lacks a price that one needs).
+    """
+    wanted = pd.to_datetime(pd.Series(list(sessions), dtype="datetime64[us]"))
+    held = bars[bars["session"].isin(wanted)]
+    count = held.groupby("underlying")["session"].nunique().reindex(list(underlyings))
+    whole = held[held["underlying"].isin(count.index[count == len(wanted)])]
+    table = pd.DataFrame({"underlying": pd.Series(list(underlyings), dtype="str")})
+    for estimator in RealisedEstimator:
+        found = realised_volatility(whole, window=len(wanted) - 1, estimator=estimator)
+        last = found[found["session"] == wanted.iloc[-1]].set_index("underlying")
+        table[estimator.value] = floats(table["underlying"].map(last["realised_volatility"]))
+    known = np.isfinite(table[[estimator.value for estimator in RealisedEstimator]]).all(axis=1)
+    reasons = np.select(
+        [count.isna(), count < len(wanted), ~known],
+        [NoRealised.NO_BARS.value, NoRealised.BARS_MISSING.value, NoRealised.BARS_INCOMPLETE.value],
+        NoRealised.NONE.value,
+    )
+    table["realised_reason"] = pd.Series(reasons, dtype="str")
+    return table
 
 
 def _close_to_close(bars: pd.DataFrame, window: int) -> "pd.Series[float]":

@@ -39,10 +39,15 @@ class NoRegime(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RegimeModel:
-    """How the mixture is fitted: fewest and most sessions it may rest on."""
+    """How the mixture is fitted: fewest and most sessions it may rest on.
+
+    A feature that is known on less than `feature_share` of them is left out: with it a fit would
+    rest on a fraction of the past, and change when the feature comes to be known.
+    """
 
     minimum_sessions: int = 60
     lookback_sessions: int = 504
+    feature_share: float = 0.8
 
 
 DEFAULT_MODEL: Final = RegimeModel()
@@ -62,12 +67,13 @@ def regimes(
     A mixture of three Gaussians (C. Bishop, Pattern Recognition and Machine Learning, section 9.2)
     on log return, log realised volatility over 20 sessions, log implied volatility and, where
     `volatilities` has it, `term_slope`; fitted on sessions strictly before the New York date of
-    `as_of` with a fixed seed. Components are ordered by their mean realised variance. `bars` has
+    `as_of` with a fixed seed. Covariances are diagonal, which keeps labels steadier from fit to fit
+    (decision 7). Components are ordered by their mean realised variance. `bars` has
     `market.data.BAR_COLUMNS`, `volatilities` underlying, session, implied_volatility and perhaps
-    term_slope; a feature known on fewer than the minimum of sessions is left out, and `features`
-    says what was used. Columns: underlying, session, label (None where `regime_reason` says why),
-    the three probabilities, sessions, features, regime_reason. Raises `BadInput` when `as_of` has
-    no zone, `CorruptData` when `volatilities` has a session of an underlying twice.
+    term_slope; a feature that too few of the sessions have is left out, and `features` says what
+    was used. Columns: underlying, session, label (None where `regime_reason` says why), the three
+    probabilities, sessions, features, regime_reason. Raises `BadInput` when `as_of` has no zone,
+    `CorruptData` when `volatilities` has a session of an underlying twice.
     """
     if as_of.tzinfo is None:
         raise BadInput("as_of", as_of, "needs a time zone")
@@ -105,11 +111,13 @@ def _label_one(underlying: str, table: pd.DataFrame, model: RegimeModel) -> dict
     always = ["log_return", "log_realised_volatility"]
     window = table.tail(model.lookback_sessions)
     optional = [name for name in window.columns if name not in ("underlying", "session", *always)]
-    # A feature must speak for the session that is labelled, and for enough others.
+    whole = window.dropna(subset=always)
+    enough = max(model.minimum_sessions, model.feature_share * len(whole))
+    # A feature must speak for the session that is labelled, and for most others.
     used = always + [
         name
         for name in optional
-        if window[name].notna().sum() >= model.minimum_sessions and pd.notna(window[name].iloc[-1])
+        if whole[name].notna().sum() >= enough and pd.notna(whole[name].iloc[-1])
     ]
     complete = window[["session", *used]].dropna()
     features = ",".join(used)
@@ -140,16 +148,14 @@ def _fit(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
     scaled = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     # Starting from thirds by realised volatility: one fit, nothing random, no k-means restarts.
     thirds = np.array_split(scaled[np.argsort(scaled[:, 1], kind="stable")], len(Regime))
-    ridge = _RIDGE * np.eye(scaled.shape[1])
     mixture = GaussianMixture(
         n_components=len(Regime),
+        covariance_type="diag",
         reg_covar=_RIDGE,
         max_iter=_MAX_ITERATIONS,
         weights_init=np.full(len(Regime), 1.0 / len(Regime)),
         means_init=np.array([third.mean(axis=0) for third in thirds]),
-        precisions_init=np.array(
-            [np.linalg.inv(np.cov(third, rowvar=False) + ridge) for third in thirds]
-        ),
+        precisions_init=np.array([1.0 / (third.var(axis=0) + _RIDGE) for third in thirds]),
         random_state=_SEED,
     )
     with warnings.catch_warnings():

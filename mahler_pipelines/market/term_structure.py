@@ -7,7 +7,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mahler_pipelines.market.brackets import Floats, Indices, bracket, floats, take
+from mahler_pipelines.market.brackets import (
+    Floats,
+    bracket,
+    floats,
+    mean_at,
+    neighbours,
+    take,
+)
 from mahler_pipelines.market.implied import group_codes
 
 DAYS_PER_YEAR: Final = 365.0
@@ -54,20 +61,20 @@ def atm_volatility(ivs: pd.DataFrame) -> pd.DataFrame:
     Columns: the keys, root, years, forward, forward_source, forward_pairs, strike_below,
     strike_above, contracts, atm_volatility (NaN where `atm_method` says why).
     """
-    keys = [*_session_key(ivs), "underlying", "root", "expiration"]
+    keys = expiration_keys(ivs)
     group, first, terms = group_codes(ivs[keys])
     kept = ["years", "forward", "forward_source", "forward_pairs"]
     result = pd.concat([terms, ivs[kept].iloc[first].reset_index(drop=True)], axis=1)
-    found = np.isfinite(floats(ivs["implied_volatility"]))
-    usable = found & (ivs["quote_defect"] == "").to_numpy(dtype=bool)
-    smile_group, strike, volatility = _smile(ivs[usable], group[usable])
+    rows = np.flatnonzero(usable_volatilities(ivs))
+    usable, strike = group[rows], floats(ivs["strike"])[rows]
+    volatility = floats(ivs["implied_volatility"])[rows]
     forward = floats(result["forward"])
-    at = bracket(group=smile_group, value=strike, target=forward)
-    below, above = take(strike, at.below), take(strike, at.above)
-    low, high = take(volatility, at.below), take(volatility, at.above)
+    below, above = neighbours(group=usable, value=strike, target=forward)
+    low = mean_at(below, group=usable, value=strike, of=volatility)
+    high = mean_at(above, group=usable, value=strike, of=volatility)
     values, methods = _at_forward(forward, below, above, low, high)
     result["strike_below"], result["strike_above"] = below, above
-    result["contracts"] = np.bincount(group[usable], minlength=len(terms))
+    result["contracts"] = np.bincount(usable, minlength=len(terms))
     result["atm_volatility"] = values
     result["atm_method"] = pd.Series(methods, dtype="str")
     return _one_root(result, [key for key in keys if key != "root"])
@@ -79,19 +86,21 @@ def constant_maturity_volatility(
     days: float = 30.0,
     minimum_days: float = MINIMUM_DAYS,
     flat_within_days: float = FLAT_WITHIN_DAYS,
+    column: str = "atm_volatility",
 ) -> pd.DataFrame:
     """Return one row per underlying (and session): volatility at `days` calendar days.
 
+    `column` names the volatility of each expiration; others are as `atm_volatility` returns them.
     Linear in total variance between the expirations on either side of the target (CBOE, VIX
     White Paper), leaving out expirations nearer than `minimum_days`. With expirations on one side
     only, the volatility of the nearest stands in when it lies within `flat_within_days` of the
     target; otherwise NaN. Columns: the keys, days, implied_volatility, method (`MaturityMethod`),
     near_expiration, near_days, near_volatility, far_expiration, far_days, far_volatility.
     """
-    keys = [*_session_key(atm), "underlying"]
+    keys = underlying_keys(atm)
     group, _, result = group_codes(atm[keys])
     span = floats(atm["years"]) * DAYS_PER_YEAR
-    volatility = floats(atm["atm_volatility"])
+    volatility = floats(atm[column])
     rows = np.flatnonzero(np.isfinite(volatility) & (span >= minimum_days))
     target = np.full(len(result), float(days))
     at = bracket(group=group[rows], value=span[rows], target=target)
@@ -113,21 +122,39 @@ def constant_maturity_volatility(
     return result.sort_values(keys, kind="stable", ignore_index=True)
 
 
-def _session_key(frame: pd.DataFrame) -> list[str]:
-    return ["session"] if "session" in frame.columns else []
+def term_slope(
+    atm: pd.DataFrame, *, near_days: float = 30.0, far_days: float = 90.0
+) -> pd.DataFrame:
+    """Return one row per underlying (and session): far less near constant-maturity volatility.
+
+    In volatility, so that 0.01 is one point; positive where the term structure rises (contango).
+    NaN unless both maturities have a volatility. Columns: the keys, near_volatility, near_method,
+    far_volatility, far_method (`MaturityMethod`), term_slope.
+    """
+    keys = underlying_keys(atm)
+    near, far = (constant_maturity_volatility(atm, days=days) for days in (near_days, far_days))
+    slope = near[keys].copy()
+    for side, found in (("near", near), ("far", far)):
+        slope[f"{side}_volatility"] = found["implied_volatility"]
+        slope[f"{side}_method"] = found["method"]
+    slope["term_slope"] = slope["far_volatility"] - slope["near_volatility"]
+    return slope
 
 
-def _smile(usable: pd.DataFrame, group: Indices) -> tuple[Indices, Floats, Floats]:
-    strike = floats(usable["strike"])
-    volatility = floats(usable["implied_volatility"])
-    order = np.lexsort((strike, group))
-    group, strike, volatility = group[order], strike[order], volatility[order]
-    new = np.ones(group.size, dtype=bool)
-    new[1:] = (group[1:] != group[:-1]) | (strike[1:] != strike[:-1])
-    place = np.cumsum(new) - 1
-    points = int(new.sum())
-    total = np.bincount(place, weights=volatility, minlength=points)
-    return group[new], strike[new], total / np.bincount(place, minlength=points)
+def usable_volatilities(ivs: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which rows may speak: a volatility was found, in a quote without a defect."""
+    clean = (ivs["quote_defect"] == "").to_numpy(dtype=bool)
+    return np.asarray(clean & np.isfinite(floats(ivs["implied_volatility"])))
+
+
+def underlying_keys(frame: pd.DataFrame) -> list[str]:
+    """Return the columns that name an underlying, and its session where the frame has several."""
+    return ["session", "underlying"] if "session" in frame.columns else ["underlying"]
+
+
+def expiration_keys(frame: pd.DataFrame) -> list[str]:
+    """Return the columns that name one root's expiration."""
+    return [*underlying_keys(frame), "root", "expiration"]
 
 
 def _at_forward(

@@ -1,7 +1,8 @@
 """Volatility as the desk speaks of it: one door to the modules that compute it.
 
 Per contract (`implied`), per expiration and at a constant maturity (`term_structure`), against its
-own history (`ranks`), from history alone (`iv_history`), and as it was realised (`realised`).
+own history (`ranks`), from history alone (`iv_history`), as it was realised (`realised`), and all
+of an underlying in one row (`volatility_metrics`).
 """
 
 from mahler_pipelines.market.forwards import ForwardSource

@@ -1,12 +1,15 @@
-"""European options on a spot with a continuous yield: price, greeks, implied volatility.
+"""European options on a share with a continuous yield and cash dividends.
 
 Black-Scholes-Merton (J. Hull, Options, Futures and Other Derivatives, 10th ed., chapters 15, 17
 and 19). Every function broadcasts its keyword arguments as float64; years are ACT/365, rates and
 yields continuous, volatility annual, all as fractions. NaN in gives NaN out.
+
+`dividends` is a schedule as in `options.dividends`, in the escrowed model: the share without the
+present value of the dividends up to expiration is lognormal, and `volatility` is that part's.
+Large arrays are worked on in blocks by two threads; `threads` says how many instead.
 """
 
-from dataclasses import dataclass
-from typing import Final
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,34 +17,30 @@ from scipy.special import ndtr
 
 from mahler_pipelines.errors import BadInput
 from mahler_pipelines.options.black import LOG_SQRT_2PI, Floats, normalised_price
-from mahler_pipelines.options.implied import NoVolatility, check_right, implied_volatility
+from mahler_pipelines.options.blocks import Columns, chosen, flatten, in_blocks
+from mahler_pipelines.options.carried import carry, check_terms
+from mahler_pipelines.options.dividends import (
+    DividendSchedule,
+    dividend_schedule,
+    escrow_slopes,
+    escrowed_spot,
+)
+from mahler_pipelines.options.greeks import DAYS_PER_YEAR, Greeks, SecondOrderGreeks, greeks_of
+from mahler_pipelines.options.implied import Implied, NoVolatility, implied, implied_volatility
+from mahler_pipelines.options.mills_table import beyond_table, mills_table, table_difference
 
 __all__ = [
     "DAYS_PER_YEAR",
     "Greeks",
+    "Implied",
     "NoVolatility",
+    "SecondOrderGreeks",
     "greeks",
+    "implied",
     "implied_volatility",
     "price",
     "probability_below",
 ]
-
-DAYS_PER_YEAR: Final = 365.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Greeks:
-    """Sensitivities per share of one long option, arrays of one shape.
-
-    delta per dollar of spot, gamma per dollar squared, theta in dollars per calendar day, vega and
-    rho in dollars per percentage point of volatility and of the rate.
-    """
-
-    delta: Floats
-    gamma: Floats
-    theta_per_day: Floats
-    vega: Floats
-    rho: Floats
 
 
 def price(
@@ -53,21 +52,19 @@ def price(
     rate: ArrayLike,
     dividend_yield: ArrayLike,
     volatility: ArrayLike,
+    dividends: ArrayLike | DividendSchedule = (),
 ) -> Floats:
     """Return the price per share (Hull, eq. 17.4 and 17.5).
 
     The out-of-the-money side keeps its relative precision however small it is. Raises `BadInput`
     for a right other than +1 and -1, a spot or strike that is not positive, negative years or a
-    negative volatility.
+    negative volatility, and a spot that is not above the present value of its dividends.
     """
-    sign, spots, strikes, term, rates, yields, sigma = _arrays(
-        right, spot, strike, years, rate, dividend_yield, volatility
-    )
-    x = np.log(spots / strikes) + (rates - yields) * term
-    carried, discounted = spots * np.exp(-yields * term), strikes * np.exp(-rates * term)
-    normalised = _normalised(-np.abs(x), sigma * np.sqrt(term))
-    intrinsic = np.maximum(sign * (carried - discounted), 0.0)
-    return np.asarray(intrinsic + np.sqrt(carried * discounted) * normalised)
+    above = _above_dividends(dividends, spot, years, rate, dividend_yield)
+    columns, shape = flatten(right, above, strike, years, rate, dividend_yield, volatility)
+    worth = np.empty(math.prod(shape))
+    in_blocks(_fill_price, columns, (worth,), threads=None)
+    return worth.reshape(shape)
 
 
 def greeks(
@@ -79,36 +76,25 @@ def greeks(
     rate: ArrayLike,
     dividend_yield: ArrayLike,
     volatility: ArrayLike,
+    dividends: ArrayLike | DividendSchedule = (),
+    threads: int | None = None,
 ) -> Greeks:
     """Return the greeks (Hull, chapter 19, with yield: section 19.13 and table 19.6).
 
     At zero volatility or at expiry they are the limits from above: gamma and vega are zero, delta
-    is a step (half of it at the kink). Raises as `price` does.
+    is a step (half of it at the kink). With dividends, theta and charm let them come nearer, and
+    rho discounts them too. Raises as `price` does.
     """
-    sign, spots, strikes, term, rates, yields, sigma = _arrays(
-        right, spot, strike, years, rate, dividend_yield, volatility
+    schedule = dividend_schedule(dividends)
+    above = _above_dividends(schedule, spot, years, rate, dividend_yield)
+    terms = (right, above, strike, years, rate, dividend_yield, volatility)
+    slopes = (
+        escrow_slopes(schedule, years=years, rate=rate, dividend_yield=dividend_yield)
+        if len(schedule)
+        else ()
     )
-    root = np.sqrt(term)
-    total = sigma * root
-    forward_log = np.log(spots / strikes) + (rates - yields) * term
-    d1 = _moneyness_over(forward_log, total) + 0.5 * total
-    d2 = d1 - total
-    carry, discount = np.exp(-yields * term), np.exp(-rates * term)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        density = np.exp(-0.5 * np.square(d1) - LOG_SQRT_2PI)
-        alive = total != 0
-        gamma = np.where(alive, carry * density / (spots * total), 0.0)
-        decay = np.where(alive, 0.5 * spots * carry * density * sigma / root, 0.0)
-    vega = np.where(alive, spots * carry * density * root, 0.0)
-    share_leg = sign * spots * carry * ndtr(sign * d1)
-    cash_leg = sign * strikes * discount * ndtr(sign * d2)
-    return Greeks(
-        delta=np.asarray(sign * carry * ndtr(sign * d1)),
-        gamma=np.asarray(gamma),
-        theta_per_day=np.asarray((-decay - rates * cash_leg + yields * share_leg) / DAYS_PER_YEAR),
-        vega=np.asarray(vega / 100.0),
-        rho=np.asarray(term * cash_leg / 100.0),
-    )
+    columns, shape = flatten(*terms, *slopes)
+    return greeks_of(columns, shape, threads=threads, checked=True)
 
 
 def probability_below(
@@ -135,22 +121,50 @@ def probability_below(
     return np.asarray(np.where(levels <= 0, 0.0, ndtr(-d2)))
 
 
+def _above_dividends(
+    dividends: ArrayLike | DividendSchedule,
+    spot: ArrayLike,
+    years: ArrayLike,
+    rate: ArrayLike,
+    dividend_yield: ArrayLike,
+) -> ArrayLike:
+    schedule = dividend_schedule(dividends)
+    if not len(schedule):
+        return spot
+    spots = np.asarray(spot, dtype=np.float64)
+    above = escrowed_spot(
+        schedule, spot=spots, years=years, rate=rate, dividend_yield=dividend_yield
+    )
+    eaten = (above <= 0) & (spots > 0)
+    if eaten.any():
+        value = float(np.broadcast_to(spots, above.shape)[eaten].flat[0])
+        raise BadInput("spot", value, "is not above the present value of its dividends")
+    return above
+
+
 def _arrays(right: ArrayLike, *values: ArrayLike) -> tuple[Floats, ...]:
     arrays = tuple(
         np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in (right, *values)))
     )
     sign, spots, strikes, term, _, _, sigma = arrays
-    check_right(sign)
-    bounds = (
-        ("spot", spots, spots <= 0, "is not positive"),
-        ("strike", strikes, strikes <= 0, "is not positive"),
-        ("years", term, term < 0, "is negative"),
-        ("volatility", sigma, sigma < 0, "is negative"),
-    )
-    for name, array, wrong, reason in bounds:
-        if wrong.any():
-            raise BadInput(name, float(array[wrong].flat[0]), reason)
+    check_terms(sign, spots, strikes, term, sigma)
     return arrays
+
+
+def _fill_price(columns: Columns, filled: Columns) -> None:
+    right, spot, strike, years, rate, yields, volatility = columns
+    check_terms(right, spot, strike, years, volatility)
+    with np.errstate(all="ignore"):
+        carried, total = carry(spot, strike, years, rate, yields), volatility * np.sqrt(years)
+        h, half = -np.abs(carried.log_moneyness) / total, 0.5 * total
+        density = np.exp(-0.5 * (h * h + half * half) - LOG_SQRT_2PI)
+        normalised = density * table_difference(mills_table(), h, half)
+        beyond = beyond_table(h, half)
+        if beyond is not None:
+            x, far = chosen(beyond, -np.abs(carried.log_moneyness), total)
+            normalised[beyond] = _normalised(x, far)
+        intrinsic = np.maximum(right * (carried.shares - carried.cash), 0.0)
+        filled[0][:] = intrinsic + np.sqrt(carried.shares * carried.cash) * normalised
 
 
 def _normalised(x: Floats, total: Floats) -> Floats:

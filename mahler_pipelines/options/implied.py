@@ -1,18 +1,28 @@
 """Implied volatility: the inverse of the European price, with a reason wherever there is none."""
 
+import math
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, Literal, overload
+from typing import Any, Final, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, ndtri
 
-from mahler_pipelines.errors import BadInput
-from mahler_pipelines.options.black import LOG_SQRT_2PI, Floats, mills_difference, normalised_price
+from mahler_pipelines.options.black import LOG_SQRT_2PI, Floats
+from mahler_pipelines.options.blocks import Columns, chosen, flatten, in_blocks
+from mahler_pipelines.options.bracketed import bracketed_total_volatility, householder_ratio
+from mahler_pipelines.options.carried import Carried, carry, check_right
+from mahler_pipelines.options.dividends import (
+    DividendSchedule,
+    dividend_schedule,
+    escrow_slopes,
+    escrowed_spot,
+)
+from mahler_pipelines.options.greeks import Greeks, greeks_of
+from mahler_pipelines.options.guess_table import first_guess, guess_table
+from mahler_pipelines.options.mills_table import beyond_table, mills_table, table_difference
 
-_MAX_ITERATIONS: Final = 64
-_LAST_STEP: Final = 3e-6
-_D1_AT_MAXIMUM: Final = 10.0
+_LARGEST_STEP: Final = 2e-4
 
 
 class NoVolatility(IntEnum):
@@ -24,6 +34,20 @@ class NoVolatility(IntEnum):
     NOT_FINITE = 3
     EXPIRED = 4
     NON_POSITIVE_INPUT = 5
+    TWO_BOUNDARIES = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Implied:
+    """What a price implies, arrays of one shape.
+
+    `volatility` as a fraction and `greeks` at it, all NaN where `reason` (int8 codes of
+    `NoVolatility`) is not 0.
+    """
+
+    volatility: Floats
+    reason: NDArray[np.int8]
+    greeks: Greeks
 
 
 @overload
@@ -37,6 +61,8 @@ def implied_volatility(
     rate: ArrayLike,
     dividend_yield: ArrayLike,
     with_reason: Literal[False] = False,
+    dividends: ArrayLike | DividendSchedule = (),
+    threads: int | None = None,
 ) -> Floats: ...
 
 
@@ -51,6 +77,8 @@ def implied_volatility(
     rate: ArrayLike,
     dividend_yield: ArrayLike,
     with_reason: Literal[True],
+    dividends: ArrayLike | DividendSchedule = (),
+    threads: int | None = None,
 ) -> tuple[Floats, NDArray[np.int8]]: ...
 
 
@@ -64,60 +92,124 @@ def implied_volatility(
     rate: ArrayLike,
     dividend_yield: ArrayLike,
     with_reason: bool = False,
+    dividends: ArrayLike | DividendSchedule = (),
+    threads: int | None = None,
 ) -> Floats | tuple[Floats, NDArray[np.int8]]:
     """Invert the European price; annualised volatility as a fraction, NaN where there is none.
 
-    Arguments broadcast; `right` is +1 or -1, `years` ACT/365, rates continuous. With
-    `with_reason` also returns an int8 array of `NoVolatility` codes, 0 exactly where the
-    volatility is a number. A price at its discounted intrinsic value has no volatility
-    (BELOW_INTRINSIC). Raises `BadInput` for a right other than +1 and -1.
+    Arguments broadcast; `right` is +1 or -1, `years` ACT/365, rates continuous, `dividends` as in
+    `options.dividends`. With `with_reason` also returns an int8 array of `NoVolatility` codes, 0
+    exactly where the volatility is a number. A price at its discounted intrinsic value has no
+    volatility (BELOW_INTRINSIC), nor has an option on a share worth no more than its dividends
+    (NON_POSITIVE_INPUT). Raises `BadInput` for a right other than +1 and -1.
 
-    In-the-money prices are turned into out-of-the-money ones by parity; then Householder steps on
-    the logarithm of the normalised price, kept inside a shrinking bracket (P. Jaeckel, "By
-    Implication", Wilmott 2006, for the first guess).
+    In-the-money prices are turned into out-of-the-money ones by parity. A tabulated guess is within
+    1e-4, and one Householder step of fourth order on the logarithm of the normalised price makes it
+    exact; what the table does not reach is solved inside a shrinking bracket.
     """
-    inputs = np.broadcast_arrays(
-        *(np.asarray(a, dtype=np.float64) for a in (right, price, spot, strike, years)),
-        *(np.asarray(a, dtype=np.float64) for a in (rate, dividend_yield)),
-    )
-    shape = inputs[0].shape
-    sign, paid, spots, strikes, term, rates, yields = (np.ravel(a) for a in inputs)
-    check_right(sign)
+    above, _ = _escrow(dividends, spot, years, rate, dividend_yield)
+    terms = (right, price, above, strike, years, rate, dividend_yield)
+    columns, shape = flatten(*terms)
+    volatility, reasons = _invert(columns, shape, threads=threads)
+    return (volatility, reasons) if with_reason else volatility
+
+
+def implied(
+    *,
+    right: ArrayLike,
+    price: ArrayLike,
+    spot: ArrayLike,
+    strike: ArrayLike,
+    years: ArrayLike,
+    rate: ArrayLike,
+    dividend_yield: ArrayLike,
+    dividends: ArrayLike | DividendSchedule = (),
+    threads: int | None = None,
+) -> Implied:
+    """Return volatility, reasons and greeks in one call: `implied_volatility`, then `greeks` at it.
+
+    Unlike `greeks` it refuses no row: what has no volatility has greeks of NaN and its reason.
+    Raises `BadInput` for a right other than +1 and -1.
+    """
+    above, slopes = _escrow(dividends, spot, years, rate, dividend_yield)
+    terms = (above, strike, years, rate, dividend_yield)
+    columns, shape = flatten(right, price, *terms)
+    volatility, reasons = _invert(columns, shape, threads=threads)
+    columns, _ = flatten(right, *terms, volatility, *slopes)
+    return Implied(volatility, reasons, greeks_of(columns, shape, threads=threads, checked=False))
+
+
+def _escrow(
+    dividends: ArrayLike | DividendSchedule,
+    spot: ArrayLike,
+    years: ArrayLike,
+    rate: ArrayLike,
+    dividend_yield: ArrayLike,
+) -> tuple[ArrayLike, tuple[Floats, ...]]:
+    """Return the part of the spot that moves, and the slopes that its greeks need."""
+    schedule = dividend_schedule(dividends)
+    if not len(schedule):
+        return spot, ()
+    terms = {"years": years, "rate": rate, "dividend_yield": dividend_yield}
+    return escrowed_spot(schedule, spot=spot, **terms), escrow_slopes(schedule, **terms)
+
+
+def _invert(
+    columns: Columns, shape: tuple[int, ...], *, threads: int | None
+) -> tuple[Floats, NDArray[np.int8]]:
+    guess_table()
+    mills_table()
+    size = math.prod(shape)
+    volatility, reasons = np.empty(size), np.zeros(size, dtype=np.int8)
+    in_blocks(_fill, columns, (volatility, reasons), threads=threads)
+    return volatility.reshape(shape), reasons.reshape(shape)
+
+
+def _fill(columns: Columns, filled: tuple[NDArray[Any], ...]) -> None:
+    """Fill volatility and reason of a block."""
+    right, paid, spot, strike, years, rate, yields = columns
+    volatility, reasons = filled
+    check_right(right)
     with np.errstate(all="ignore"):
-        x = np.log(spots / strikes) + (rates - yields) * term
-        carried, discounted = spots * np.exp(-yields * term), strikes * np.exp(-rates * term)
-        time_value = paid - np.maximum(sign * (carried - discounted), 0.0)
-        normalised = time_value / np.sqrt(carried * discounted)
-        x = -np.abs(x)
-        reasons = _reasons(paid, spots, strikes, term, x, normalised)
-    volatility = np.full(paid.shape, np.nan)
-    good = reasons == NoVolatility.NONE
-    total = _total_volatility(x[good], normalised[good])
-    volatility[good] = total / np.sqrt(term[good])
-    if with_reason:
-        return volatility.reshape(shape), reasons.reshape(shape)
-    return volatility.reshape(shape)
+        carried = carry(spot, strike, years, rate, yields)
+        time_value = paid - np.maximum(right * (carried.shares - carried.cash), 0.0)
+        share = time_value / np.minimum(carried.shares, carried.cash)
+        beta = time_value / np.sqrt(carried.shares * carried.cash)
+        distance = np.abs(carried.log_moneyness)
+        if _all_good(spot, years, distance, share):
+            total = _total_volatility(distance, share, beta)
+            np.divide(total, np.sqrt(years), out=volatility)
+            return
+        reasons[:] = _reasons(paid, spot, strike, years, carried, share)
+        good = reasons == NoVolatility.NONE
+        volatility[:] = np.nan
+        if good.any():
+            distance, share, beta, years = chosen(good, distance, share, beta, years)
+            volatility[good] = _total_volatility(distance, share, beta) / np.sqrt(years)
 
 
-def check_right(right: Floats) -> None:
-    """Raise `BadInput` when a right is neither +1 nor -1."""
-    wrong = np.abs(right) != 1.0
-    if wrong.any():
-        raise BadInput("right", float(right[wrong].flat[0]), "neither +1 (call) nor -1 (put)")
+def _all_good(spot: Floats, years: Floats, distance: Floats, share: Floats) -> bool:
+    # A minimum or maximum is NaN where any row is, and then nothing compares.
+    positive = spot.min() > 0 and years.min() > 0 and share.min() > 0
+    return bool(positive and share.max() < 1 and distance.max() < np.inf)
 
 
 def _reasons(
-    paid: Floats, spots: Floats, strikes: Floats, term: Floats, x: Floats, normalised: Floats
+    paid: Floats,
+    spot: Floats,
+    strike: Floats,
+    years: Floats,
+    carried: Carried,
+    share: Floats,
 ) -> NDArray[np.int8]:
-    finite = np.isfinite(paid) & np.isfinite(spots) & np.isfinite(strikes) & np.isfinite(term)
-    positive = (paid > 0) & (spots > 0) & (strikes > 0)
+    finite = np.isfinite(paid) & np.isfinite(spot) & np.isfinite(strike) & np.isfinite(years)
     conditions = [
         ~finite,
-        ~positive,
-        term <= 0,
-        ~np.isfinite(x) | ~np.isfinite(normalised),
-        normalised <= 0,
-        normalised >= np.exp(0.5 * x),
+        ~((paid > 0) & (spot > 0) & (strike > 0)),
+        years <= 0,
+        ~(np.isfinite(carried.log_moneyness) & np.isfinite(share)),
+        share <= 0,
+        share >= 1,
     ]
     codes = [
         NoVolatility.NOT_FINITE,
@@ -130,58 +222,21 @@ def _reasons(
     return np.select(conditions, [np.int8(code) for code in codes], np.int8(0)).astype(np.int8)
 
 
-def _first_guess(x: Floats, beta: Floats, ceiling: Floats) -> Floats:
-    # Both branches are exact where beta is the price at the inflection point s = sqrt(2|x|).
-    half = np.sqrt(-0.5 * x)
-    at_inflection = normalised_price(x, 2.0 * half)
-    with np.errstate(all="ignore"):
-        low = -x / np.sqrt(-0.5 * x - 2.0 * np.log(beta / at_inflection))
-        maximum = np.exp(0.5 * x)
-        share = (maximum - beta) / (maximum - at_inflection)
-        high = -2.0 * ndtri(share * ndtr(-half))
-    guess = np.where(beta < at_inflection, low, high)
-    usable = np.isfinite(guess) & (guess > 0) & (guess < ceiling)
-    return np.where(usable, guess, 0.5 * ceiling)
-
-
-def _total_volatility(x: Floats, beta: Floats) -> Floats:
-    """Solve b(x, s) = beta for s, where 0 < beta < exp(x/2) and x <= 0."""
-    ceiling = _D1_AT_MAXIMUM + np.sqrt(_D1_AT_MAXIMUM**2 - 2.0 * x)
-    total = _first_guess(x, beta, ceiling)
-    log_beta = np.log(beta)
-    active = np.arange(x.size)
-    floor = np.zeros_like(x)
-    for _ in range(_MAX_ITERATIONS):
-        if not active.size:
-            break
-        s = total[active]
-        step, below = _householder_step(x[active], s, log_beta[active])
-        floor[active] = np.where(below, s, floor[active])
-        ceiling[active] = np.where(below, ceiling[active], s)
-        proposed = s + step
-        inside = (proposed > floor[active]) & (proposed < ceiling[active])
-        # Convergence is of fourth order: what a step this small leaves is below rounding.
-        done = np.abs(step) <= _LAST_STEP * s
-        middle = 0.5 * (floor[active] + ceiling[active])
-        total[active] = np.where(inside | done, proposed, middle)
-        active = active[~done]
+def _total_volatility(distance: Floats, share: Floats, beta: Floats) -> Floats:
+    """Solve b(-distance, s) = beta for s, where `share` is beta over the largest price."""
+    total = first_guess(guess_table(), distance, share)
+    h, half = -distance / total, 0.5 * total
+    difference = table_difference(mills_table(), h, half)
+    found = np.exp(-0.5 * (h * h + half * half) - LOG_SQRT_2PI) * difference
+    slope = difference / total
+    newton = -np.log(found / beta) * slope
+    ratio = householder_ratio(h, half, slope, newton)
+    sure = np.abs(newton) <= _LARGEST_STEP
+    beyond = beyond_table(h, half)
+    if beyond is not None:
+        sure &= ~beyond
+    total += total * newton * ratio
+    if not sure.all():
+        x, price = chosen(~sure, -distance, beta)
+        total[~sure] = bracketed_total_volatility(x, price)
     return total
-
-
-def _householder_step(x: Floats, s: Floats, log_beta: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return the third-order step of ln b(s) - ln beta, and where the root lies above s."""
-    h, t = x / s, 0.5 * s
-    difference = mills_difference(h, t)
-    square = np.square(h)
-    miss = np.log(difference) - 0.5 * (square + t * t) - LOG_SQRT_2PI - log_beta
-    slope = 1.0 / difference
-    curvature = square / s - 0.5 * t
-    third = np.square(curvature) - 3.0 * square / np.square(s) - 0.25
-    gamma = curvature - slope
-    delta = third - 3.0 * curvature * slope + 2.0 * slope * slope
-    newton = -miss * difference
-    denominator = 1.0 + newton * (gamma + newton * delta / 6.0)
-    ratio = (1.0 + 0.5 * gamma * newton) / denominator
-    # Far from the root the higher orders mislead; a plain Newton step is always safe there.
-    step = newton * np.where((ratio > 0.2) & (ratio < 5.0), ratio, 1.0)
-    return step, miss < 0

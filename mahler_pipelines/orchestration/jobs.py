@@ -27,6 +27,12 @@ position_watch = dg.define_asset_job(
     description="Marks, expiries and exits of everything open, one run per look.",
     tags={"dagster/priority": "5", LANE: "positions"},
 )
+volatility_backfill = dg.define_asset_job(
+    "volatility_backfill",
+    selection=dg.AssetSelection.groups("history"),
+    description="Volatilities of past sessions, so that a first day has ranks; behind all else.",
+    tags={"dagster/priority": "-10", LANE: "backfill"},
+)
 end_of_day = dg.define_asset_job(
     "end_of_day",
     selection=dg.AssetSelection.groups("review"),
@@ -36,4 +42,11 @@ end_of_day = dg.define_asset_job(
 
 def all_jobs() -> list[Any]:
     """Every job of the desk."""
-    return [market_scan, order_execution, position_watch, end_of_day, housekeeping]
+    return [
+        market_scan,
+        order_execution,
+        position_watch,
+        end_of_day,
+        volatility_backfill,
+        housekeeping,
+    ]

@@ -17,6 +17,8 @@ from mahler_pipelines.market.sessions import TradingCalendar
 FIRST_SESSION = date(2010, 1, 4)
 HORIZON = date(2027, 12, 31)
 SESSION_FORMAT = "%Y-%m-%d"
+SESSIONS_PER_RUN = 63
+"""How many sessions one run of a backfill takes: a quarter of a year, so that each is soon done."""
 
 
 class ScanPartition(NamedTuple):
@@ -64,6 +66,12 @@ def scan_key(session: date, scan: Scan) -> dg.MultiPartitionKey:
 def session_key(session: date) -> str:
     """The partition key of a session."""
     return session.strftime(SESSION_FORMAT)
+
+
+def session_range_tags(first: date, last: date) -> dict[str, str]:
+    """The tags of a run that takes all sessions from first to last."""
+    prefix = "dagster/asset_partition_range"
+    return {f"{prefix}_start": session_key(first), f"{prefix}_end": session_key(last)}
 
 
 def scan_partition(key: str) -> ScanPartition:

@@ -1,67 +1,20 @@
 """Pictures of the desk's own tables, as markdown for asset metadata."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
 
 from mahler_pipelines.decisions.recommendation import Recommendation
-from mahler_pipelines.market.term_structure import atm_volatility
 from mahler_pipelines.options.contracts import SHARES_PER_CONTRACT
 from mahler_pipelines.options.european import DAYS_PER_YEAR, price, probability_below
 from mahler_pipelines.pictures.equity_curve import equity_curve
-from mahler_pipelines.pictures.markdown import embed_png
+from mahler_pipelines.pictures.markdown import NOTHING, embed_png
 from mahler_pipelines.pictures.payoff import PayoffCurve, payoff
 from mahler_pipelines.pictures.ranks import ranks
-from mahler_pipelines.pictures.smile import SmileLine, smile
-from mahler_pipelines.pictures.term_structure import term_structure
 from mahler_pipelines.review.performance import DailyPerformance
 
-NOTHING = "nothing to draw"
-SHOWN_EXPIRATIONS = 3
 POINTS = 161
-
-
-def smile_picture(valued: pd.DataFrame, *, as_of: datetime) -> str:
-    """Smiles of the underlying with most volatilities, at its expirations nearest 30 days.
-
-    `valued` is a chain with implied volatilities; out-of-the-money quotes are drawn.
-    """
-    usable = _usable(valued)
-    if usable.empty:
-        return NOTHING
-    name = str(usable["underlying"].value_counts().index[0])
-    own = usable[usable["underlying"] == name]
-    away = (own["expiration"] - _day(as_of) - timedelta(days=30)).abs()
-    wanted = (
-        own.assign(away=away).drop_duplicates("expiration").nsmallest(SHOWN_EXPIRATIONS, "away")
-    )
-    spot = float(own["underlying_price"].median())
-    drawn = [_line(own, stamp, spot) for stamp in sorted(wanted["expiration"])]
-    lines = [line for line in drawn if np.size(line.strikes)]
-    if not lines:
-        return NOTHING
-    png = smile(name, lines, spot=spot, subtitle=f"mid quotes of {_moment(as_of)}")
-    return embed_png(png, f"{name} smile")
-
-
-def term_structure_picture(valued: pd.DataFrame, *, as_of: datetime) -> str:
-    """At-the-money volatility over days to expiry of the same underlying."""
-    usable = _usable(valued)
-    if usable.empty:
-        return NOTHING
-    name = str(usable["underlying"].value_counts().index[0])
-    atm = atm_volatility(valued[valued["underlying"] == name]).sort_values("years")
-    if not np.isfinite(atm["atm_volatility"]).any():
-        return NOTHING
-    png = term_structure(
-        name,
-        atm["years"].to_numpy() * DAYS_PER_YEAR,
-        atm["atm_volatility"].to_numpy(),
-        subtitle=f"at the money, {_moment(as_of)}",
-    )
-    return embed_png(png, f"{name} term structure")
 
 
 def rank_picture(ranked: pd.DataFrame, *, threshold: float | None = None) -> str:
@@ -131,27 +84,3 @@ def _curve(shown: Recommendation, *, rate: float) -> PayoffCurve:
         today_usd=(today + credit) * size,
         density=np.gradient(below, prices),
     )
-
-
-def _usable(valued: pd.DataFrame) -> pd.DataFrame:
-    solved = np.isfinite(valued["implied_volatility"].to_numpy(float))
-    clean = (valued["quote_defect"] == "").to_numpy(bool)
-    return valued.iloc[np.flatnonzero(solved & clean)]
-
-
-def _line(own: pd.DataFrame, expiration: pd.Timestamp, spot: float) -> SmileLine:
-    rows = own[own["expiration"] == expiration]
-    outside = rows[(rows["right"] * (rows["strike"] - spot) >= 0)].sort_values("strike")
-    return SmileLine(
-        expiration=expiration.date(),
-        strikes=outside["strike"].to_numpy(),
-        implied_volatilities=outside["implied_volatility"].to_numpy(),
-    )
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%d %b %Y %H:%M} UTC"
-
-
-def _day(moment: datetime) -> pd.Timestamp:
-    return pd.Timestamp(moment).tz_localize(None).normalize()

@@ -5,6 +5,9 @@ import io
 
 from mahler_pipelines.errors import BadInput
 
+NOTHING = "nothing to draw"
+"""What stands where a picture would, when there is nothing on it."""
+
 LARGEST_BYTES = 150 * 1024
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOURS = (128, 32, 8)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from mahler_pipelines.market.regimes import Regime
 from mahler_pipelines.risk.exit_terms import ExitAction
 from mahler_pipelines.strategies.limits import NotAvailablePolicy
 
@@ -28,6 +29,7 @@ def _names(value: object) -> object:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+Regimes = Annotated[tuple[Regime, ...], BeforeValidator(_names)]
 Gate = Annotated[float | None, Field(ge=0), BeforeValidator(_off)]
 DayGate = Annotated[int | None, Field(ge=0), BeforeValidator(_off)]
 Share = Annotated[float | None, Field(ge=0, le=1), BeforeValidator(_off)]
@@ -64,6 +66,9 @@ class ScreenSettings(Group):
     iv_rank_min: Annotated[float | None, Field(ge=0, le=100), BeforeValidator(_off)] = 25.0
     iv_lookback_sessions: int = Field(default=252, ge=2)
     iv_history_minimum: int = Field(default=20, ge=2)
+    iv_history_coverage: float = Field(default=0.8, ge=0, le=1)
+    regimes_refused: Regimes = ()
+    regime_probability: float = Field(default=0.5, gt=0, le=1)
     open_interest_min: Gate = 100.0
     option_volume_min: Gate = 50.0
     option_spread_max: Gate = 0.10
@@ -78,6 +83,7 @@ class ScreenSettings(Group):
     share_volume_not_available: NotAvailablePolicy = NotAvailablePolicy.REFUSE
     share_spread_not_available: NotAvailablePolicy = NotAvailablePolicy.REFUSE
     iv_rank_not_available: NotAvailablePolicy = NotAvailablePolicy.REFUSE
+    regime_not_available: NotAvailablePolicy = NotAvailablePolicy.REFUSE
     open_interest_not_available: NotAvailablePolicy = NotAvailablePolicy.REFUSE
     option_volume_not_available: NotAvailablePolicy = NotAvailablePolicy.REFUSE
 

@@ -96,7 +96,7 @@ class FirstFailures:
         values: FloatColumn,
         maximum: float | None,
         *,
-        too_wide: RefusalCode,
+        too_high: RefusalCode,
         not_available: RefusalCode,
         policy: NotAvailablePolicy,
     ) -> None:
@@ -106,4 +106,4 @@ class FirstFailures:
         missing = np.isnan(values)
         if policy is NotAvailablePolicy.REFUSE:
             self.refuse(missing, not_available, value=np.nan, limit=maximum)
-        self.refuse(~missing & ~(values < maximum), too_wide, value=values, limit=maximum)
+        self.refuse(~missing & ~(values < maximum), too_high, value=values, limit=maximum)

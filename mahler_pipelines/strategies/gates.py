@@ -1,5 +1,6 @@
 """The gates of the screen, level by level, each over whole columns."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -8,6 +9,7 @@ import pandas as pd
 
 from mahler_pipelines.errors import CorruptData
 from mahler_pipelines.market.chains import QuoteDefect
+from mahler_pipelines.market.regimes import Regime
 from mahler_pipelines.strategies.first_failures import FirstFailures, FloatColumn
 from mahler_pipelines.strategies.limits import ScreenLimits
 from mahler_pipelines.strategies.refusals import RefusalCode
@@ -38,7 +40,7 @@ def days_to_expiry(expirations: pd.Series, as_of: datetime) -> FloatColumn:
 def underlying_failures(
     underlyings: pd.DataFrame, listed: FloatColumn, limits: ScreenLimits
 ) -> FirstFailures:
-    """Ask chain, price, share volume, share spread and IV rank, in that order.
+    """Ask chain, price, share volume, share spread, IV rank and regime, in that order.
 
     `listed` is the number of contracts of each underlying in the chain.
     """
@@ -62,7 +64,7 @@ def underlying_failures(
     failures.refuse_not_below(
         exact(floats(underlyings, "share_spread")),
         limits.share_spread_max,
-        too_wide=RefusalCode.SHARE_SPREAD_TOO_WIDE,
+        too_high=RefusalCode.SHARE_SPREAD_TOO_WIDE,
         not_available=RefusalCode.SHARE_SPREAD_NOT_AVAILABLE,
         policy=limits.share_spread_not_available,
     )
@@ -73,7 +75,20 @@ def underlying_failures(
         not_available=RefusalCode.IV_RANK_NOT_AVAILABLE,
         policy=limits.iv_rank_not_available,
     )
+    failures.refuse_not_below(
+        _probability_of(limits.regimes_refused, underlyings),
+        limits.regime_probability if limits.regimes_refused else None,
+        too_high=RefusalCode.REGIME_REFUSED,
+        not_available=RefusalCode.REGIME_NOT_AVAILABLE,
+        policy=limits.regime_not_available,
+    )
     return failures
+
+
+def _probability_of(regimes: Sequence[Regime], underlyings: pd.DataFrame) -> FloatColumn:
+    """Probability that each underlying is in one of these regimes; NaN where nobody knows."""
+    columns = underlyings[[f"probability_{regime}" for regime in regimes]]
+    return exact(columns.sum(axis=1, skipna=False).to_numpy(np.float64))
 
 
 def expiration_failures(dte: FloatColumn, limits: ScreenLimits) -> FirstFailures:

@@ -25,6 +25,8 @@ class RefusalCode(StrEnum):
     SHARE_SPREAD_NOT_AVAILABLE = "share_spread_not_available"
     IV_RANK_TOO_LOW = "iv_rank_too_low"
     IV_RANK_NOT_AVAILABLE = "iv_rank_not_available"
+    REGIME_REFUSED = "regime_refused"
+    REGIME_NOT_AVAILABLE = "regime_not_available"
     DTE_OUT_OF_RANGE = "dte_out_of_range"
     QUOTE_MISSING = "quote_missing"
     QUOTE_NEGATIVE = "quote_negative"

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mahler_pipelines.errors import BadInput, CorruptData
+from mahler_pipelines.market.regimes import PROBABILITY_COLUMNS
 from mahler_pipelines.options.contracts import Right
 from mahler_pipelines.strategies.candidates import with_underlyings
 from mahler_pipelines.strategies.catalogue import strategy_named
@@ -36,6 +37,7 @@ QUOTE_NEEDS: tuple[str, ...] = (
 UNDERLYING_NEEDS: tuple[str, ...] = (
     *("underlying", "price", "share_volume", "share_spread"),
     *("iv_rank", "iv_percentile", "iv_rank_basis", "iv30"),
+    *PROBABILITY_COLUMNS,
 )
 """Columns of the underlyings that the screen reads."""
 
@@ -90,10 +92,10 @@ def screen(
     `quotes` has the columns of a chain with mid, implied_volatility, delta, gamma, theta_per_day,
     vega and quote_defect (forward and years are carried along where it has them); `underlyings`
     one row per underlying with price, share_volume, share_spread, iv_rank, iv_percentile,
-    iv_rank_basis and iv30, NaN where not available. The option volume gate reads
-    `previous_volume` or `volume`. Raises `BadInput` for absent columns or an unknown strategy,
-    `CorruptData` for a contract or underlying that appears twice, a chain of an underlying without
-    a row, or a contract without strike, expiration, right or quote_defect.
+    iv_rank_basis, iv30 and the probability of each regime, NaN where not available. The option
+    volume gate reads `previous_volume` or `volume`. Raises `BadInput` for absent columns or an
+    unknown strategy, `CorruptData` for a contract or underlying that appears twice, a chain of an
+    underlying without a row, or a contract without strike, expiration, right or quote_defect.
     """
     if not strategies:
         raise BadInput("strategies", strategies, "at least one strategy is needed")

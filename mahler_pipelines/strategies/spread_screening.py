@@ -39,6 +39,8 @@ _ABOVE_PAIRS = frozenset(
         RefusalCode.SHARE_SPREAD_NOT_AVAILABLE,
         RefusalCode.IV_RANK_TOO_LOW,
         RefusalCode.IV_RANK_NOT_AVAILABLE,
+        RefusalCode.REGIME_REFUSED,
+        RefusalCode.REGIME_NOT_AVAILABLE,
     }
 )
 PAIR_CODES: tuple[RefusalCode, ...] = tuple(

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mahler_pipelines.market.regimes import PROBABILITY_COLUMNS
 from mahler_pipelines.market.sessions import NEW_YORK
 
 
@@ -17,6 +18,7 @@ def underlying_table(
     chains: pd.DataFrame,
     bars: pd.DataFrame,
     ranks: pd.DataFrame,
+    regimes: pd.DataFrame,
     volume_sessions: int,
 ) -> pd.DataFrame:
     """Return one row per underlying with the columns the screen needs; NaN where unknown.
@@ -24,7 +26,7 @@ def underlying_table(
     `price` is the mid of the share quote, else its last, else the chain's own underlying price (a
     price of zero or less is none);
     `share_spread` is relative to the mid; `share_volume` the mean of the last `volume_sessions`
-    completed daily bars, NaN with fewer bars than that.
+    completed daily bars, NaN with fewer bars than that; the probabilities of `regimes` come along.
     """
     table = pd.DataFrame({"underlying": pd.Series(sorted(set(universe)), dtype="str")})
     shares = share_quotes.set_index("underlying").reindex(table["underlying"])
@@ -42,6 +44,8 @@ def underlying_table(
     )
     columns = ["underlying", "iv_rank", "iv_percentile", "iv_rank_basis", "iv30"]
     table = table.merge(ranks[columns], on="underlying", how="left")
+    known = regimes.set_index("underlying")[list(PROBABILITY_COLUMNS)].astype("float64")
+    table = table.join(known, on="underlying")
     table["iv_rank_basis"] = (
         table["iv_rank_basis"].fillna("no volatility at this scan").astype("str")
     )

@@ -72,18 +72,30 @@ def test_the_same_question_gives_the_same_answer_and_costs_nothing() -> None:
         short_ask=st.floats(1.96, 9).map(lambda ask: round(ask, 2)),
     ),
     regime=st.sampled_from([None, "calm", "stressed"]),
+    premium=st.one_of(st.none(), st.floats(-60, 60).map(lambda points: round(points, 2))),
     rival_score=st.one_of(st.none(), st.floats(0, 1)),
 )
 def test_its_own_words_are_always_grounded(
-    row: dict[str, Any], regime: str | None, rival_score: float | None
+    row: dict[str, Any], regime: str | None, premium: float | None, rival_score: float | None
 ) -> None:
     """The analyst that needs no model is held to the same rule as the one that does."""
     rivals = () if rival_score is None else (candidate(candidate_id="c-2", score=rival_score),)
-    question = question_of(row, playbook(DISTANCE, QUICK), rivals, context={"regime": regime})
+    context = {"regime": regime, "volatility_premium_points": premium}
+    question = question_of(row, playbook(DISTANCE, QUICK), rivals, context=context)
     thesis = thesis_of(RulesAnalyst().assess(question))
     assert ground(thesis, question).grounded
     assert 0 <= thesis.confidence <= 1
     assert json.dumps(question.facts, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("premium", "words"),
+    [(7.24, "stands 7.2 points above what was"), (-1.06, "stands 1.1 points below what was")],
+)
+def test_the_premium_over_realised_volatility_is_told(premium: float, words: str) -> None:
+    thesis = thesis_of(assessed(context={"volatility_premium_points": premium}))
+    assert words in thesis.thesis
+    assert "points" not in thesis_of(assessed()).thesis
 
 
 def test_confidence_is_the_documented_mean() -> None:

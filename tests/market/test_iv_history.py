@@ -1,23 +1,28 @@
 """The cold start: a constant-maturity history from daily closes of a few contracts."""
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from mahler_pipelines.market.brackets import floats
+from mahler_pipelines.market.rates import RateCurve
 from mahler_pipelines.market.volatility import (
     MaturityMethod,
+    expires_at,
     historical_constant_maturity,
     near_money_symbols,
 )
+from mahler_pipelines.options.american import price
 from mahler_pipelines.options.contracts import Right, occ_symbol
-from mahler_pipelines.options.european import price
-from tests.market.volatility_cases import CALENDAR
+from tests.market.volatility_cases import CALENDAR, YEAR_SECONDS
 
-SESSIONS = CALENDAR.sessions(date(2019, 3, 1), date(2019, 4, 30))
-EXPIRATIONS = [date(2019, 3, 8) + timedelta(weeks=week) for week in range(16)]
+SESSIONS = CALENDAR.sessions(date(2018, 11, 1), date(2018, 12, 31))
+EXPIRATIONS = [date(2018, 11, 9) + timedelta(weeks=week) for week in range(16)]
 ROOTS = ("AAA", "BBB")
 
 
@@ -47,7 +52,22 @@ def _shares() -> pd.DataFrame:
     return frame.astype({"session": "datetime64[us]"})
 
 
-def _option_bars(wanted: pd.DataFrame, shares: pd.DataFrame) -> pd.DataFrame:
+KEYS = ["underlying", "session"]
+TERMS: dict[str, Any] = {"rates": lambda _: RateCurve.flat(0.02), "calendar": CALENDAR}
+
+
+def _years(root: str, session: pd.Timestamp, expiration: pd.Timestamp) -> float:
+    """From the session's close to the expiration's, both as the exchange had them."""
+    ends = expires_at(root, expiration.date(), calendar=CALENDAR)
+    return (ends - CALENDAR.close(session.date())).total_seconds() / YEAR_SECONDS
+
+
+def _option_bars(
+    wanted: pd.DataFrame,
+    shares: pd.DataFrame,
+    *,
+    rates: Callable[[date], RateCurve] = lambda _: RateCurve.flat(0.02),
+) -> pd.DataFrame:
     rows = wanted.merge(shares, on=["underlying", "session"])
     sigma = [
         _volatility(root, session.date())
@@ -57,8 +77,8 @@ def _option_bars(wanted: pd.DataFrame, shares: pd.DataFrame) -> pd.DataFrame:
         right=rows["right"],
         spot=rows["close"],
         strike=rows["strike"],
-        years=(rows["expiration"] - rows["session"]).dt.days / 365,
-        rate=0.02,
+        years=list(map(_years, rows["underlying"], rows["session"], rows["expiration"])),
+        rate=[rates(session.date()).rates[0] for session in rows["session"]],
         dividend_yield=0.01,
         volatility=sigma,
     )
@@ -68,7 +88,7 @@ def _option_bars(wanted: pd.DataFrame, shares: pd.DataFrame) -> pd.DataFrame:
 def test_few_contracts_give_the_history_back() -> None:
     contracts, shares = _contracts(), _shares()
     wanted = near_money_symbols(contracts, shares, sessions=SESSIONS)
-    found = historical_constant_maturity(_option_bars(wanted, shares), contracts, shares, rate=0.02)
+    found = historical_constant_maturity(_option_bars(wanted, shares), contracts, shares, **TERMS)
     assert len(found) == len(ROOTS) * len(SESSIONS)
     truth = [
         _volatility(root, session.date())
@@ -76,6 +96,39 @@ def test_few_contracts_give_the_history_back() -> None:
     ]
     assert (found["method"] == MaturityMethod.INTERPOLATED).all()
     assert found["implied_volatility"].to_numpy() == pytest.approx(truth, abs=1e-6)
+
+
+def test_early_closes_count_as_the_hours_they_were() -> None:
+    """As sessions and as expirations: three hours of thirty days are half a percent of them."""
+    early = [day for day in SESSIONS if CALENDAR.is_early_close(day)]
+    assert len(early) == 2
+    assert early[0] in EXPIRATIONS
+    contracts, shares = _contracts(), _shares()
+    wanted = near_money_symbols(contracts, shares, sessions=SESSIONS)
+    found = historical_constant_maturity(_option_bars(wanted, shares), contracts, shares, **TERMS)
+    on_early = found[found["session"].isin(pd.to_datetime(early))]
+    truth = [_volatility(name, day.date()) for name, day in on_early[KEYS].itertuples(index=False)]
+    assert on_early["implied_volatility"].to_numpy() == pytest.approx(truth, abs=1e-6)
+
+
+def test_each_session_is_valued_at_the_rate_that_was_known_then() -> None:
+    """A year of history can hold a year of rate changes."""
+    raised = SESSIONS[len(SESSIONS) // 2]
+
+    def known(session: date) -> RateCurve:
+        return RateCurve.flat(0.02 if session < raised else 0.05)
+
+    contracts, shares = _contracts(), _shares()
+    wanted = near_money_symbols(contracts, shares, sessions=SESSIONS)
+    bars = _option_bars(wanted, shares, rates=known)
+    terms = {**TERMS, "rates": known}
+    found = historical_constant_maturity(bars, contracts, shares, **terms)
+    truth = [_volatility(name, day.date()) for name, day in found[KEYS].itertuples(index=False)]
+    assert found["implied_volatility"].to_numpy() == pytest.approx(truth, abs=1e-6)
+    old = historical_constant_maturity(bars, contracts, shares, **TERMS)
+    late = (old["session"] >= pd.Timestamp(raised)).to_numpy()
+    differ = np.abs(floats(old["implied_volatility"]) - floats(found["implied_volatility"])) > 1e-5
+    assert (differ == late).all()
 
 
 def test_chosen_contracts_bracket_the_money_and_the_maturity() -> None:
@@ -107,9 +160,9 @@ def test_missing_closes_leave_a_reason_or_no_row() -> None:
     contracts, shares = _contracts(), _shares()
     wanted = near_money_symbols(contracts, shares, sessions=SESSIONS[:1])
     bars = _option_bars(wanted, shares)
-    nothing = historical_constant_maturity(bars.iloc[:0], contracts, shares, rate=0.02)
+    nothing = historical_constant_maturity(bars.iloc[:0], contracts, shares, **TERMS)
     assert nothing.empty
-    worthless = historical_constant_maturity(bars.assign(close=0.0), contracts, shares, rate=0.02)
+    worthless = historical_constant_maturity(bars.assign(close=0.0), contracts, shares, **TERMS)
     assert worthless["implied_volatility"].isna().all()
     assert (worthless["method"] == MaturityMethod.NO_USABLE_EXPIRATION).all()
 
@@ -119,8 +172,8 @@ def test_stale_close_of_one_contract_hardly_matters() -> None:
     contracts, shares = _contracts(), _shares()
     wanted = near_money_symbols(contracts, shares, sessions=SESSIONS[:1])
     bars = _option_bars(wanted, shares)
-    clean = historical_constant_maturity(bars, contracts, shares, rate=0.02)
+    clean = historical_constant_maturity(bars, contracts, shares, **TERMS)
     bars.loc[bars.index[5], "close"] *= 1.1
-    found = historical_constant_maturity(bars, contracts, shares, rate=0.02)
+    found = historical_constant_maturity(bars, contracts, shares, **TERMS)
     moved = (found["implied_volatility"] - clean["implied_volatility"]).abs()
     assert (moved < 0.01).all()

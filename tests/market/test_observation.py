@@ -6,7 +6,13 @@ import pytest
 
 from mahler_pipelines.errors import BadInput
 from mahler_pipelines.market.chains import Scan
-from mahler_pipelines.market.observation import NotObservable, current_scan, require_observable
+from mahler_pipelines.market.observation import (
+    NotObservable,
+    current_scan,
+    last_closed,
+    require_closed,
+    require_observable,
+)
 from mahler_pipelines.market.sessions import NEW_YORK
 from tests.market.volatility_cases import CALENDAR
 
@@ -82,3 +88,24 @@ def test_a_closed_exchange_observes_nothing() -> None:
 def test_a_moment_without_zone_is_refused() -> None:
     with pytest.raises(BadInput, match="time zone"):
         current_scan(datetime(2026, 11, 20, 12), CALENDAR)  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    ("moment", "closed"),
+    [
+        (at(DAY, 15, 59, 59), date(2026, 11, 19)),
+        (at(DAY, 16), DAY),
+        (at(DAY, 23, 59), DAY),
+        (at(HOLIDAY, 12), date(2026, 11, 25)),
+        (at(EARLY, 12, 59), date(2026, 11, 25)),
+        (at(EARLY, 13), EARLY),
+        (at(date(2026, 11, 29), 12), EARLY),
+    ],
+)
+def test_a_session_has_closed_at_its_own_close(moment: datetime, closed: date) -> None:
+    assert last_closed(moment, CALENDAR) == closed
+    require_closed([date(2026, 11, 2), closed], moment, CALENDAR)
+    coming = CALENDAR.next(closed)
+    with pytest.raises(NotObservable, match=f"{coming}.*has closed is {closed}") as refused:
+        require_closed([closed, coming, CALENDAR.next(coming)], moment, CALENDAR)
+    assert refused.value.value == str(coming)

@@ -116,3 +116,36 @@ def test_two_rows_of_one_session_are_corrupt() -> None:
     past = _history("SPY", [0.1] * 30)
     with pytest.raises(CorruptData, match="SPY"):
         rank_universe(pd.concat([past, past]), _today(SPY=0.15))
+
+
+def test_order_of_the_history_does_not_matter() -> None:
+    history = pd.concat(
+        [_history("SPY", list(np.linspace(0.1, 0.3, 60))), _history("QQQ", [0.2, 0.5] * 20)]
+    )
+    shuffled = history.sample(frac=1.0, random_state=5, ignore_index=True)
+    current = _today(QQQ=0.3, SPY=0.15)
+    pd.testing.assert_frame_equal(
+        rank_universe(shuffled, current, lookback=30), rank_universe(history, current, lookback=30)
+    )
+
+
+def test_one_underlying_may_be_ranked_on_many_days() -> None:
+    """Each day in its own past, as a replay asks for it."""
+    values = list(np.random.default_rng(3).uniform(0.1, 0.4, 120))
+    history = _history("SPY", values)
+    table = rank_universe(history, history, lookback=50, minimum=10)
+    assert table["sessions"].tolist() == [min(place, 50) for place in range(120)]
+    for place in (5, 10, 49, 50, 119):
+        alone = iv_rank(values[:place], values[place], lookback=50, minimum=10)
+        expected = np.nan if alone.rank is None else alone.rank
+        assert table["iv_rank"][place] == pytest.approx(expected, nan_ok=True)
+        assert table["rank_reason"][place] == alone.reason
+
+
+def test_underlying_without_a_history_has_a_reason() -> None:
+    table = rank_universe(_history("SPY", [0.1] * 30), _today(IWM=0.2))
+    assert table["rank_reason"].tolist() == [NoRank.TOO_FEW_SESSIONS]
+    assert table["sessions"].tolist() == [0]
+    assert table["since"].isna().all()
+    nobody = rank_universe(_history("SPY", []), _today(IWM=0.2))
+    assert nobody["rank_reason"].tolist() == [NoRank.TOO_FEW_SESSIONS]

@@ -100,6 +100,33 @@ def test_thin_implied_history_is_left_out_and_named() -> None:
     assert none["features"] == "log_return,log_realised_volatility"
 
 
+def test_feature_of_few_sessions_does_not_shrink_the_past() -> None:
+    """The first term slopes of a new desk must not cost it nine tenths of its history."""
+    bars, known, as_of = _world(Regime.STRESSED)
+    young = known.assign(term_slope=[np.nan] * (len(known) - 70) + [-0.02] * 70)
+    row = regimes(bars, young, as_of=as_of).iloc[0]
+    assert "term_slope" not in row["features"]
+    assert row["sessions"] == len(bars) - 20
+    greedy = RegimeModel(feature_share=0.1)
+    shrunk = regimes(bars, young, as_of=as_of, model=greedy).iloc[0]
+    assert ("term_slope" in shrunk["features"], shrunk["sessions"]) == (True, 70)
+
+
+@pytest.mark.parametrize("last", list(Regime))
+def test_label_means_the_same_from_fit_to_fit(last: Regime) -> None:
+    """Each session is labelled by a fit of its own, with ever more of the regime in its past."""
+    bars, known, _ = _world(last)
+    days = bars["session"].iloc[-60:-20]
+    labels = [
+        regimes(bars, known, as_of=datetime(day.year, day.month, day.day, 14, tzinfo=UTC))
+        for day in days
+    ]
+    found = pd.concat(labels)
+    assert (found["label"] == last).mean() >= 0.95
+    order = found[list(PROBABILITY_COLUMNS)].to_numpy().argmax(axis=1)
+    assert [list(Regime)[place] for place in order] == found["label"].to_list()
+
+
 def test_refuses_a_naive_moment_and_doubled_sessions() -> None:
     bars, known, as_of = _world(Regime.CALM)
     with pytest.raises(BadInput, match="zone"):

@@ -11,8 +11,14 @@ from numpy.typing import NDArray
 from mahler_pipelines.market.chains import conform_quotes
 from mahler_pipelines.market.sessions import TradingCalendar
 from mahler_pipelines.market.volatility import expires_at
-from mahler_pipelines.options.contracts import Right, occ_symbol, underlying_of
-from mahler_pipelines.options.european import price
+from mahler_pipelines.options import american, european
+from mahler_pipelines.options.contracts import (
+    ExerciseStyle,
+    Right,
+    exercise_style,
+    occ_symbol,
+    underlying_of,
+)
 
 CALENDAR = TradingCalendar()
 YEAR_SECONDS = 365 * 86_400
@@ -38,13 +44,14 @@ def model_chain(
     dividend_yield: float = 0.01,
     half_spread: float = 1e-9,
 ) -> pd.DataFrame:
-    """Return a chain of calls and puts quoted around European prices on this smile."""
+    """Return a chain of calls and puts quoted around the root's own prices on this smile."""
+    model = american if exercise_style(root) is ExerciseStyle.AMERICAN else european
     frames = []
     for expiration in expirations:
         moment = expires_at(root, expiration, calendar=CALENDAR)
         years = (moment - as_of).total_seconds() / YEAR_SECONDS
         for right in Right:
-            fair = price(
+            fair = model.price(
                 right=int(right),
                 spot=spot,
                 strike=strikes,

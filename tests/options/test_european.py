@@ -1,6 +1,7 @@
 """Prices against a textbook and parity, greeks against finite differences, implied volatility."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 
 from mahler_pipelines.errors import BadInput
+from mahler_pipelines.options.black import normalised_price
 from mahler_pipelines.options.european import (
     NoVolatility,
     greeks,
+    implied,
     implied_volatility,
     price,
     probability_below,
@@ -19,11 +22,67 @@ from mahler_pipelines.options.european import (
 
 Floats = NDArray[np.float64]
 
-HULL = {"spot": 42.0, "strike": 40.0, "years": 0.5, "rate": 0.10, "dividend_yield": 0.0}
-BASE = {"spot": 100.0, "strike": 95.0, "years": 0.3, "rate": 0.04, "dividend_yield": 0.015}
+SIXTY_DIGITS = [
+    # why it is there, right, spot, strike, years, rate, yield, volatility, price (mpmath)
+    (
+        "one hour, three sigma out",
+        1,
+        100.0,
+        100.1,
+        1 / 8760,
+        0.04,
+        0.01,
+        0.03,
+        8.3380050103742672773e-6,
+    ),
+    ("one hour at the money", -1, 5000.0, 5000.0, 1 / 8760, 0.05, 0.0, 0.15, 3.1825694850238474799),
+    ("one day, far put", -1, 600.0, 560.0, 1 / 365, 0.043, 0.012, 0.35, 0.00020469175892002863496),
+    ("a week, usual put", -1, 250.0, 235.0, 7 / 365, 0.04, 0.0, 0.28, 0.210470617636993189),
+    (
+        "a month, call a little out",
+        1,
+        98.0,
+        101.0,
+        30 / 365,
+        0.045,
+        0.0,
+        0.22,
+        1.4014799423221304576,
+    ),
+    ("half a year, 25 delta put", -1, 420.0, 385.0, 0.5, 0.03, 0.018, 0.19, 7.71703612921429415),
+    ("two years at the forward", 1, 50.0, 50.0, 2.0, 0.0, 0.0, 0.4, 11.135129460523923309),
+    (
+        "three years, low volatility",
+        1,
+        100.0,
+        118.0,
+        3.0,
+        0.02,
+        0.03,
+        0.03,
+        0.00010437524854571116902,
+    ),
+    ("three years at 400 %", 1, 20.0, 90.0, 3.0, 0.05, 0.0, 4.0, 19.979408000112466827),
+    ("negative rate", -1, 1000.0, 700.0, 1.25, -0.01, 0.02, 0.6, 111.36255932796220367),
+    ("time value of 1e-8 of spot", 1, 100.0, 123.0, 0.1, 0.03, 0.0, 0.14, 1.9927308857129112226e-6),
+]
+HULL: dict[str, Any] = {
+    "spot": 42.0,
+    "strike": 40.0,
+    "years": 0.5,
+    "rate": 0.10,
+    "dividend_yield": 0.0,
+}
+BASE: dict[str, Any] = {
+    "spot": 100.0,
+    "strike": 95.0,
+    "years": 0.3,
+    "rate": 0.04,
+    "dividend_yield": 0.015,
+}
 
 
-def _markets(count: int, *, seed: int) -> tuple[dict[str, Floats], Floats]:
+def _markets(count: int, *, seed: int) -> tuple[dict[str, Any], Floats]:
     """Random markets over 3 %..400 % volatility and one hour to three years."""
     generator = np.random.default_rng(seed)
     volatility = np.exp(generator.uniform(math.log(0.03), math.log(4.0), count))
@@ -53,9 +112,19 @@ def _invert(**terms: ArrayLike) -> tuple[Floats, NDArray[np.int8]]:
     )
 
 
-def _log_forward_moneyness(terms: dict[str, Floats]) -> Floats:
+def _log_forward_moneyness(terms: dict[str, Any]) -> Floats:
     carry = (terms["rate"] - terms["dividend_yield"]) * terms["years"]
     return np.asarray(np.log(terms["spot"] / terms["strike"]) + carry)
+
+
+def _scipy_price(terms: dict[str, Any], volatility: Floats) -> Floats:
+    """Out-of-the-money prices by scipy's special functions, which the table has no part in."""
+    x = -np.abs(_log_forward_moneyness(terms))
+    root = np.sqrt(terms["spot"] * terms["strike"])
+    carry = terms["rate"] + terms["dividend_yield"]
+    discount = np.exp(-0.5 * carry * terms["years"])
+    normalised = normalised_price(x, volatility * np.sqrt(terms["years"]))
+    return np.asarray(root * discount * normalised)
 
 
 def test_prices_match_hull() -> None:
@@ -100,6 +169,26 @@ def test_price_matches_extended_precision_by_quadrature() -> None:
         assert float(found) == pytest.approx(expected, rel=1e-11)
 
 
+@pytest.mark.parametrize("case", SIXTY_DIGITS, ids=lambda case: case[0])
+def test_prices_and_volatilities_match_sixty_digits(case: tuple[Any, ...]) -> None:
+    _, right, spot, strike, years, rate, carry, volatility, worth = case
+    terms = {"right": right, "spot": spot, "strike": strike, "years": years, "rate": rate}
+    found = price(**terms, dividend_yield=carry, volatility=volatility)
+    # Rounding the logarithm of moneyness alone moves the price of an hour by this much.
+    assert float(found) == pytest.approx(worth, rel=1e-12)
+    back = implied_volatility(**terms, dividend_yield=carry, price=worth)
+    assert float(back) == pytest.approx(volatility, rel=2e-13)
+
+
+def test_prices_agree_with_special_functions_everywhere() -> None:
+    """The table of Mills ratios against scipy's functions, and where the one hands over."""
+    terms, volatility = _markets(100_000, seed=16)
+    right = np.where(_log_forward_moneyness(terms) > 0, -1, 1)
+    assert price(right=right, volatility=volatility, **terms) == pytest.approx(
+        _scipy_price(terms, volatility), rel=1e-12
+    )
+
+
 @given(
     strike=st.floats(20, 500),
     years=st.floats(1e-4, 3),
@@ -128,7 +217,7 @@ def test_put_call_parity_holds(
 def test_greeks_are_the_slopes_of_the_price(
     right: int, strike: float, years: float, rate: float, dividend_yield: float, volatility: float
 ) -> None:
-    base = {
+    base: dict[str, Any] = {
         "right": right,
         "spot": 100.0,
         "strike": strike,
@@ -198,10 +287,10 @@ def test_nan_goes_through_and_nonsense_is_refused() -> None:
 
 
 def test_implied_volatility_comes_back_for_every_valid_price() -> None:
-    """No failure, relative error below 1e-10, wherever time value is at least 1e-8 of spot."""
+    """No failure, relative error below 1e-12, wherever time value is at least 1e-8 of spot."""
     terms, volatility = _markets(120_000, seed=11)
     right = np.where(_log_forward_moneyness(terms) > 0, -1, 1)
-    prices = price(right=right, volatility=volatility, **terms)
+    prices = _scipy_price(terms, volatility)
     visible = prices >= 1e-8 * terms["spot"]
     found, reasons = _invert(right=right, price=prices, **terms)
     assert visible.sum() > 80_000
@@ -290,6 +379,56 @@ def test_arguments_broadcast_and_scalars_stay_scalars() -> None:
     assert reasons.shape == (2, 3)
     assert _invert(right=1, price=9.0, **BASE)[0].shape == ()
     assert _invert(right=[], price=[], **BASE)[1].shape == (0,)
+
+
+def test_answers_do_not_depend_on_neighbours_or_threads() -> None:
+    """Bad, far and ordinary rows share blocks, and every row is what it is alone, to the bit."""
+    terms, volatility = _markets(40_000, seed=14)
+    right = np.where(np.arange(40_000) % 2, 1.0, -1.0)
+    prices = price(right=right, volatility=volatility, **terms)
+    prices[::7] = 1e9
+    prices[3::7] = -1.0
+    prices[::11] = math.nan
+    terms["years"][::13] = 1e-9
+    once, reasons = _invert(right=right, price=prices, **terms)
+    many = implied_volatility(right=right, price=prices, threads=3, **terms)
+    assert np.array_equal(once, many, equal_nan=True)
+    slopes = greeks(right=right, volatility=volatility, **terms)
+    split = greeks(right=right, volatility=volatility, threads=3, **terms)
+    for name in ("delta", "gamma", "theta_per_day", "vega", "rho", "vanna", "charm_per_day"):
+        assert np.array_equal(getattr(slopes, name), getattr(split, name))
+    for row in range(0, 40_000, 397):
+        alone = {name: values[row] for name, values in terms.items()}
+        found, reason = _invert(right=right[row], price=prices[row], **alone)
+        assert np.array_equal(found, once[row], equal_nan=True)
+        assert reason == reasons[row]
+        assert greeks(right=right[row], volatility=volatility[row], **alone).rho == slopes.rho[row]
+
+
+def test_fewer_than_one_thread_is_refused() -> None:
+    with pytest.raises(BadInput, match="threads"):
+        greeks(right=1, volatility=0.2, threads=0, **BASE)
+
+
+def test_implied_is_volatility_reason_and_greeks_at_once() -> None:
+    terms, volatility = _markets(5_000, seed=15)
+    right = np.where(_log_forward_moneyness(terms) > 0, -1.0, 1.0)
+    prices = price(right=right, volatility=volatility, **terms)
+    prices[:500] = 0.0
+    prices[500:900] = 1e9
+    terms["spot"][900:950] = -1.0
+    found = implied(right=right, price=prices, **terms)
+    alone, reasons = _invert(right=right, price=prices, **terms)
+    assert np.array_equal(found.volatility, alone, equal_nan=True)
+    assert np.array_equal(found.reason, reasons)
+    good = reasons == NoVolatility.NONE
+    assert good.sum() > 3_000
+    picked = {name: values[good] for name, values in terms.items()}
+    expected = greeks(right=right[good], volatility=alone[good], **picked)
+    for name in ("delta", "gamma", "theta_per_day", "vega", "rho", "vanna", "volga"):
+        column = getattr(found.greeks, name)
+        assert np.array_equal(column[good], getattr(expected, name))
+        assert np.isnan(column[~good]).all()
 
 
 def test_reason_comes_only_when_asked_for() -> None:

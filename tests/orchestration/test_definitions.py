@@ -8,11 +8,17 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 
-from assets import candidates, market, volatility
+from assets import candidates, history, market, volatility
 from mahler_pipelines.definitions import account_assets, build_definitions
 from mahler_pipelines.orchestration.jobs import all_jobs
-from mahler_pipelines.orchestration.partitions import recommendations_of, session_scans, sessions
+from mahler_pipelines.orchestration.partitions import (
+    SESSIONS_PER_RUN,
+    recommendations_of,
+    session_scans,
+    sessions,
+)
 from mahler_pipelines.orchestration.schedules import NEW_YORK, all_schedules
 from mahler_pipelines.orchestration.sensors import all_sensors
 from mahler_pipelines.settings import Settings
@@ -24,7 +30,9 @@ SHARED = {
     "iv_history",
     "iv_ranks",
     "volatility_regimes",
+    "volatility_metrics",
     "screened_candidates",
+    "past_volatilities",
 }
 BY_SCAN = {"theses", "recommendations"}
 BY_RECOMMENDATION = {"orders", "fills"}
@@ -98,7 +106,7 @@ def test_assets_are_cut_along_their_grain(specs: dict[str, dg.AssetSpec]) -> Non
         name = spec.key.path[-1]
         if name in BY_RECOMMENDATION:
             assert spec.partitions_def == recommendations_of("main"), key
-        elif name in BY_SESSION:
+        elif name in BY_SESSION | {"past_volatilities"}:
             assert spec.partitions_def == sessions, key
         else:
             assert spec.partitions_def == session_scans, key
@@ -109,6 +117,38 @@ def test_feedback_is_no_edge(specs: dict[str, dg.AssetSpec]) -> None:
     for name in ("theses", "recommendations"):
         upstream = {dep.asset_key.path[-1] for dep in specs[f"main/{name}"].deps}
         assert upstream.isdisjoint({"playbook", "positions", "reflections"}), name
+
+
+def test_backfill_takes_a_quarter_a_run_and_no_scan_waits_for_it(
+    definitions: dg.Definitions,
+) -> None:
+    """252 sessions are four runs, not 252; and the jobs of a trading day hold none of them."""
+    job = definitions.resolve_job_def("volatility_backfill")
+    assert job.backfill_policy == dg.BackfillPolicy.multi_run(SESSIONS_PER_RUN)
+    selected = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
+    assert selected == {"past_volatilities"}
+    for name in ("market_scan", "order_execution", "position_watch", "end_of_day"):
+        keys = definitions.resolve_job_def(name).asset_layer.executable_asset_keys
+        assert dg.AssetKey("past_volatilities") not in keys, name
+
+
+def test_backfill_stands_behind_everything_else(definitions: dg.Definitions) -> None:
+    def priority(name: str) -> int:
+        return int(definitions.resolve_job_def(name).tags.get("dagster/priority", 0))
+
+    others = {job.name for job in all_jobs()} - {"volatility_backfill"}
+    assert priority("volatility_backfill") < min(map(priority, others))
+
+
+def test_one_run_of_a_backfill_at_a_time_leaves_places_for_approvals(
+    repository_root: Path,
+) -> None:
+    """Dagster tags every run of a backfill, whoever starts it; without a limit they take all."""
+    configured = yaml.safe_load((repository_root / "dagster.yaml").read_text())
+    queue = configured["run_coordinator"]["config"]
+    limits = {limit["key"]: limit for limit in queue["tag_concurrency_limits"]}
+    assert limits["dagster/backfill"] == {"key": "dagster/backfill", "limit": 1}
+    assert queue["max_concurrent_runs"] > 1
 
 
 def _checks(definitions: dg.Definitions) -> Iterator[dg.AssetCheckSpec]:
@@ -122,6 +162,7 @@ def test_every_check_is_described(definitions: dg.Definitions) -> None:
     assert {check.name for check in found} >= {
         "chains_can_be_trusted",
         "iv_ranks_within_bounds",
+        "past_volatilities_are_believable",
         "every_pair_is_accounted_for",
         "cash_agrees_to_the_cent",
     }
@@ -159,7 +200,7 @@ def test_second_account_builds_beside_the_first(definitions: dg.Definitions) -> 
     """Market assets are shared; what belongs to an account carries its name."""
     both = dg.Definitions(
         assets=[
-            *dg.load_assets_from_modules([market, volatility, candidates]),
+            *dg.load_assets_from_modules([market, history, volatility, candidates]),
             *account_assets("main"),
             *account_assets("second"),
         ],

@@ -1,102 +1,28 @@
 """Pictures of the desk's own tables: drawn from real values, and a word where there is nothing."""
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from mahler_pipelines.market.brackets import floats
-from mahler_pipelines.market.sessions import NEW_YORK
-from mahler_pipelines.market.volatility import implied_volatilities
 from mahler_pipelines.options.european import price
 from mahler_pipelines.pictures import gallery
 from mahler_pipelines.pictures.gallery import (
-    NOTHING,
     equity_picture,
     payoff_picture,
     rank_picture,
-    smile_picture,
-    term_structure_picture,
 )
+from mahler_pipelines.pictures.markdown import NOTHING
 from tests.decisions.cases import recommendation
-from tests.market.volatility_cases import CALENDAR
 from tests.review.test_cash import row
-from tests.strategies.chains import AS_OF, IN_RANGE, model_chain
-
-EXPIRATIONS = [IN_RANGE - timedelta(days=21), IN_RANGE, IN_RANGE + timedelta(days=42)]
-
-
-def valued(quotes: pd.DataFrame | None = None) -> pd.DataFrame:
-    """A chain as the volatility room hands it on."""
-    if quotes is None:
-        quotes = model_chain(["AAA"], spot=100.0, strikes=21, expirations=EXPIRATIONS)
-    bare = quotes.drop(columns=["implied_volatility", "delta", "gamma", "theta_per_day", "vega"])
-    return implied_volatilities(
-        bare.drop(columns=["mid", "quote_defect"]),
-        as_of=AS_OF,
-        rate=0.0,
-        dividend_yields={},
-        calendar=CALENDAR,
-    )
-
-
-@pytest.fixture(scope="module")
-def chain() -> pd.DataFrame:
-    return valued()
 
 
 def is_picture(markdown: str) -> bool:
     return markdown.startswith("![") and "base64" in markdown
-
-
-def test_a_chain_has_a_smile_and_a_term_structure(chain: pd.DataFrame) -> None:
-    assert is_picture(smile_picture(chain, as_of=AS_OF))
-    assert is_picture(term_structure_picture(chain, as_of=AS_OF))
-
-
-@pytest.mark.parametrize(
-    "empty",
-    [
-        lambda chain: chain.iloc[:0],
-        lambda chain: chain.assign(implied_volatility=np.nan),
-        lambda chain: chain.assign(quote_defect="quote_crossed"),
-    ],
-    ids=["no rows", "nothing inverted", "nothing usable"],
-)
-def test_without_volatilities_there_is_nothing_to_draw(chain: pd.DataFrame, empty: Any) -> None:
-    assert smile_picture(empty(chain), as_of=AS_OF) == NOTHING
-    assert term_structure_picture(empty(chain), as_of=AS_OF) == NOTHING
-
-
-def test_one_side_of_a_chain_is_enough(chain: pd.DataFrame) -> None:
-    calls = chain[chain["right"] == 1]
-    assert is_picture(smile_picture(calls, as_of=AS_OF))
-
-
-def test_the_moment_under_a_picture_is_in_utc(
-    chain: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The word UTC stood under New York times."""
-    seen: list[str] = []
-
-    def keep(*_: object, subtitle: str, **__: object) -> bytes:
-        seen.append(subtitle)
-        return b""
-
-    monkeypatch.setattr(gallery, "smile", keep)
-    monkeypatch.setattr(gallery, "term_structure", keep)
-    monkeypatch.setattr(gallery, "embed_png", lambda *_: "")
-    local = AS_OF.astimezone(NEW_YORK)
-    smile_picture(chain, as_of=local)
-    term_structure_picture(chain, as_of=local)
-    assert seen == [
-        "mid quotes of 05 Jan 2026 17:00 UTC",
-        "at the money, 05 Jan 2026 17:00 UTC",
-    ]
 
 
 def test_ranks_are_drawn_also_where_some_or_all_are_missing() -> None:

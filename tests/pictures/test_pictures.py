@@ -14,9 +14,16 @@ from PIL import Image
 from mahler_pipelines.errors import BadInput
 from mahler_pipelines.pictures.equity_curve import equity_curve
 from mahler_pipelines.pictures.payoff import PayoffCurve, payoff
+from mahler_pipelines.pictures.premium import ImpliedAndRealised, volatility_premium
 from mahler_pipelines.pictures.ranks import ranks
-from mahler_pipelines.pictures.smile import SmileLine, smile
-from mahler_pipelines.pictures.term_structure import term_structure
+from mahler_pipelines.pictures.smile import Quotes, SmilePanel, smiles
+from mahler_pipelines.pictures.term_structure import (
+    NOT_USED,
+    TOO_NEAR,
+    USED,
+    TermPanel,
+    term_structures,
+)
 
 STRIKES = np.arange(380.0, 461.0, 5.0)
 LEVELS = 0.18 + 0.4 * np.log(425 / STRIKES)
@@ -24,17 +31,30 @@ PRICES = np.linspace(380, 450, 141)
 SESSIONS = [date(2026, 1, 5) + timedelta(days=day) for day in range(40)]
 
 
-def draw_smile(level: float = 0.0) -> bytes:
+def draw_smile(level: float = 0.0, panels: int = 1) -> bytes:
     gaps = np.where(STRIKES < 400, np.nan, LEVELS + level)
-    lines = [
-        SmileLine(date(2026, 2, 20), STRIKES, LEVELS + level),
-        SmileLine(date(2026, 3, 20), STRIKES, gaps),
-    ]
-    return smile("SPY", lines, spot=425.12, marked_strikes=[405, 400])
+    refused = {
+        "quote_zero_bid": Quotes(STRIKES, gaps + 0.05),
+        "below_intrinsic": Quotes(STRIKES[:3], [math.nan] * 3),
+    }
+    panel = SmilePanel("20 Feb 2026", Quotes(STRIKES, LEVELS + level), 425.12, refused)
+    return smiles([panel] * panels, title="SPY", subtitle="mid quotes")
 
 
-def draw_term_structure() -> bytes:
-    return term_structure("SPY", [9, 44, 16], [0.14, 0.17, math.nan], realised_volatility=0.12)
+def draw_term_structure(panels: int = 1) -> bytes:
+    panel = TermPanel(
+        title="SPY",
+        days=[2, 9, 44, 16],
+        implied_volatilities=[0.9, 0.14, 0.17, math.nan],
+        kinds=[TOO_NEAR, USED, NOT_USED, "not_bracketed"],
+        target=(30.0, 0.16),
+    )
+    return term_structures([panel] * panels, title="Term structures")
+
+
+def draw_premium() -> bytes:
+    rows = [ImpliedAndRealised("SPX", 0.18, 0.14), ImpliedAndRealised("VXX", math.nan, 0.7)]
+    return volatility_premium([*rows, ImpliedAndRealised("SPY", 0.2, 0.25)])
 
 
 def draw_payoff() -> bytes:
@@ -53,15 +73,42 @@ def draw_ranks() -> bytes:
 
 
 DRAWINGS: list[Callable[[], bytes]] = [
-    draw_smile,
-    draw_term_structure,
     draw_payoff,
+    draw_premium,
     draw_equity_curve,
     draw_ranks,
     lambda: equity_curve(SESSIONS[:1], [100_000]),
     lambda: ranks({f"U{number}": float(number) for number in range(40)}),
     lambda: payoff("flat", PayoffCurve([1, 2], [0, 0]), spot=1.5),
 ]
+
+
+PANELS: list[Callable[[int], bytes]] = [
+    lambda panels: draw_smile(panels=panels),
+    draw_term_structure,
+]
+
+
+@pytest.mark.parametrize("draw", PANELS)
+@pytest.mark.parametrize(("panels", "height"), [(1, 360), (2, 360), (6, 465), (9, 640)])
+def test_panels_stand_in_rows_and_stay_small(
+    draw: Callable[[int], bytes], panels: int, height: int
+) -> None:
+    png = draw(panels)
+    assert len(png) < 60_000
+    with Image.open(io.BytesIO(png)) as picture:
+        assert picture.size == (960, height)
+        pixels = np.asarray(picture.convert("L"), dtype=np.float64)
+    assert (pixels < 200).mean() > 0.005
+
+
+def test_refused_quotes_keep_their_colour() -> None:
+    """A palette by frequency made one red cross grey."""
+    one = Quotes([390.0], [0.2])
+    panel = SmilePanel("", Quotes(STRIKES, LEVELS), math.nan, {"quote_crossed": one})
+    with Image.open(io.BytesIO(smiles([panel], title=""))) as picture:
+        red, green, blue = np.moveaxis(np.asarray(picture.convert("RGB"), dtype=int), -1, 0)
+    assert ((red > 150) & (green < 90) & (blue < 90)).sum() > 5
 
 
 @pytest.mark.parametrize("draw", DRAWINGS)
@@ -90,9 +137,10 @@ def test_dollar_signs_are_not_read_as_mathematics() -> None:
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: smile("SPY", [], spot=1),
-        lambda: smile("SPY", [SmileLine(SESSIONS[0], [1], [math.nan])], spot=1),
-        lambda: term_structure("SPY", [1], [math.nan]),
+        lambda: smiles([], title="SPY"),
+        lambda: smiles([SmilePanel("", Quotes([1], [math.nan]), 1.0)], title="SPY"),
+        lambda: term_structures([TermPanel("", [1], [math.nan], ["x"], (30, 0.2))], title="SPY"),
+        lambda: volatility_premium([ImpliedAndRealised("SPY", math.nan, math.nan)]),
         lambda: payoff("x", PayoffCurve([1, 2], [0]), spot=1),
         lambda: equity_curve([], []),
         lambda: ranks({}),
@@ -104,7 +152,7 @@ def test_nothing_to_draw_is_an_error(draw: Callable[[], bytes]) -> None:
 
 
 def test_importing_pictures_does_not_import_matplotlib() -> None:
-    rooms = ("smile", "term_structure", "payoff", "equity_curve", "ranks", "markdown")
+    rooms = ("smile", "term_structure", "payoff", "equity_curve", "ranks", "markdown", "surface")
     imports = "; ".join(f"import mahler_pipelines.pictures.{room}" for room in rooms)
     code = f"import sys; {imports}; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,6 +1,7 @@
 """The screen against a double loop in exact decimals, and each of its promises by itself."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mahler_pipelines.errors import BadInput, CorruptData
+from mahler_pipelines.market.regimes import PROBABILITY_COLUMNS, Regime
 from mahler_pipelines.strategies.limits import NotAvailablePolicy, ScreenLimits
 from mahler_pipelines.strategies.screening import Screen, screen
 from mahler_pipelines.strategies.spread_screening import PAIR_CODES
@@ -251,6 +253,50 @@ def test_the_policy_decides_what_is_not_available(name: str) -> None:
     table = underlyings("XYZ", **{name: NAN})
     assert screened(passing_pair(), table).kept == 0
     assert screened(passing_pair(), table, limits=ScreenLimits(**accepting)).kept == 1
+
+
+STRESS_REFUSED = ScreenLimits(regimes_refused=(Regime.STRESSED,), regime_probability=0.6)
+
+
+@pytest.mark.parametrize(("stressed", "kept"), [(0.59, 1), (0.6, 0), (1.0, 0)])
+def test_a_refused_regime_refuses_from_its_probability_on(stressed: float, kept: int) -> None:
+    """The value that was measured and the limit it met lie in the refusal."""
+    table = underlyings("XYZ", probability_calm=0.0, probability_stressed=stressed)
+    table["probability_normal"] = 1.0 - stressed
+    found = screened(passing_pair(), table, limits=STRESS_REFUSED)
+    assert found.kept == kept
+    refused = [] if kept else [("XYZ", "regime_refused", stressed, 0.6)]
+    whole = found.refusals[found.refusals["level"] == "underlying"]
+    columns = ["underlying", "code", "value", "limit"]
+    assert list(whole[columns].itertuples(index=False, name=None)) == refused
+
+
+def test_refused_regimes_count_together() -> None:
+    """Neither is likely alone; one of them is."""
+    both = ScreenLimits(regimes_refused=(Regime.CALM, Regime.STRESSED), regime_probability=0.5)
+    found = screened(passing_pair(), underlyings("XYZ"), limits=both)
+    assert found.underlyings_refused == {"regime_refused": 1}
+    assert found.refusals["value"].iloc[0] == pytest.approx(0.5)
+
+
+def test_regimes_have_no_effect_until_one_is_refused() -> None:
+    unknown = underlyings("XYZ", **dict.fromkeys(PROBABILITY_COLUMNS, NAN))
+    stressed = underlyings("XYZ", probability_stressed=1.0)
+    for table in (unknown, stressed):
+        assert screened(passing_pair(), table).kept == 1
+
+
+def test_the_policy_decides_what_is_done_without_a_regime() -> None:
+    unknown = underlyings("XYZ", **dict.fromkeys(PROBABILITY_COLUMNS, NAN))
+    found = screened(passing_pair(), unknown, limits=STRESS_REFUSED)
+    assert found.underlyings_refused == {"regime_not_available": 1}
+    accepting = replace(STRESS_REFUSED, regime_not_available=NotAvailablePolicy.ACCEPT)
+    assert screened(passing_pair(), unknown, limits=accepting).kept == 1
+
+
+def test_refusing_every_regime_is_refused() -> None:
+    with pytest.raises(BadInput, match="refuse everything"):
+        ScreenLimits(regimes_refused=tuple(Regime))
 
 
 def test_an_underlying_without_a_chain_is_refused() -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from mahler_pipelines.market.data import BAR_COLUMNS, STOCK_QUOTE_COLUMNS
+from mahler_pipelines.market.regimes import PROBABILITY_COLUMNS
 from mahler_pipelines.market.sessions import NEW_YORK
 from mahler_pipelines.strategies.limits import ScreenLimits
 from mahler_pipelines.strategies.screening import UNDERLYING_NEEDS, screen
@@ -40,12 +41,18 @@ def ranks(*names: str, **changes: Any) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def regimes(*names: str, stressed: float = 0.3) -> pd.DataFrame:
+    rows = [(name, 0.2, 0.8 - stressed, stressed) for name in names]
+    return pd.DataFrame(rows, columns=["underlying", *PROBABILITY_COLUMNS])
+
+
 def table(universe: tuple[str, ...] = ("XYZ",), **changes: Any) -> pd.DataFrame:
     inputs: dict[str, Any] = {
         "share_quotes": shares(("XYZ", 99.9, 100.1, 98.0)),
         "chains": chain(contract(100.0)),
         "bars": bars("XYZ", *[1e6] * 3),
         "ranks": ranks("XYZ"),
+        "regimes": regimes("XYZ"),
         "volume_sessions": 3,
     }
     return underlying_table(universe, **(inputs | changes))
@@ -116,8 +123,15 @@ def test_everybody_of_the_universe_has_one_row_in_order() -> None:
     assert np.isnan(frame["price"].iloc[0])
 
 
+def test_regimes_come_along_and_are_unknown_where_nobody_said() -> None:
+    found = table(("ABC", "XYZ"), regimes=regimes("XYZ", stressed=0.7)).set_index("underlying")
+    assert found.loc["XYZ", "probability_stressed"] == 0.7
+    assert found.loc["ABC", list(PROBABILITY_COLUMNS)].isna().all()
+
+
 def test_dtypes_are_the_same_with_and_without_anything_known() -> None:
-    empty = table(("AAA",), share_quotes=shares(), chains=empty_chain(), bars=bars("XYZ"))
+    nothing: dict[str, Any] = {"share_quotes": shares(), "chains": empty_chain()}
+    empty = table(("AAA",), **nothing, bars=bars("XYZ"), regimes=regimes())
     assert empty.dtypes.to_dict() == table().dtypes.to_dict()
 
 

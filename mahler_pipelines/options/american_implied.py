@@ -1,0 +1,136 @@
+"""Implied volatility of American options, with a reason wherever there is none."""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahler_pipelines.options import early_exercise, european
+from mahler_pipelines.options.american_puts import Piece, Puts, pieces
+from mahler_pipelines.options.implied import NoVolatility
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int8]
+
+_MAX_ITERATIONS: Final = 80
+_LAST_STEP: Final = 3e-4
+_LEAST, _MOST = 1e-4, 50.0
+_WINDOW_BELOW: Final = 0.5
+_UNKNOWN: Final = 2.0
+
+
+def american_reasons(
+    right: Floats,
+    paid: Floats,
+    spot: Floats,
+    strike: Floats,
+    years: Floats,
+    rate: Floats,
+    dividend_yield: Floats,
+) -> Codes:
+    """Return the `NoVolatility` code of each row, all columns of one length.
+
+    An American price at or below what exercise brings now has none (BELOW_INTRINSIC), nor one below
+    the discounted intrinsic value; the maximum is the share's price or the strike, carried to the
+    expiration where waiting is worth more than having.
+    """
+    with np.errstate(all="ignore"):
+        shares, cash = spot * np.exp(-dividend_yield * years), strike * np.exp(-rate * years)
+        least = np.maximum(right * (spot - strike), right * (shares - cash))
+        most = np.where(right > 0, np.maximum(shares, spot), np.maximum(cash, strike))
+        terms = (paid, spot, strike, years, rate, dividend_yield, shares, cash)
+        finite = np.isfinite(terms[0])
+        for column in terms[1:]:
+            finite = finite & np.isfinite(column)
+        conditions = [
+            ~finite,
+            ~((paid > 0) & (spot > 0) & (strike > 0)),
+            years <= 0,
+            paid <= np.maximum(least, 0.0),
+            paid >= most,
+            _two_boundaries(right, rate, dividend_yield),
+        ]
+    codes = [
+        NoVolatility.NOT_FINITE,
+        NoVolatility.NON_POSITIVE_INPUT,
+        NoVolatility.EXPIRED,
+        NoVolatility.BELOW_INTRINSIC,
+        NoVolatility.ABOVE_MAXIMUM,
+        NoVolatility.TWO_BOUNDARIES,
+    ]
+    return np.select(conditions, [np.int8(code) for code in codes], np.int8(0)).astype(np.int8)
+
+
+def fill_volatilities(columns: tuple[Floats, ...], filled: tuple[NDArray[Any], ...]) -> None:
+    """Fill volatility and reason of a block of contracts; all columns of one length."""
+    volatility, reason = filled
+    right, paid, spot, strike, years, rate, held = (
+        np.broadcast_to(column, reason.shape) for column in columns
+    )
+    reason[:] = american_reasons(right, paid, spot, strike, years, rate, held)
+    volatility[:] = np.nan
+    with np.errstate(all="ignore"):
+        puts = Puts.of(right, spot, strike, years, rate, held)
+        guess = european.implied_volatility(
+            right=-1.0,
+            price=paid / puts.strike,
+            spot=np.exp(puts.log_spot),
+            strike=1.0,
+            years=years,
+            rate=puts.rate,
+            dividend_yield=puts.dividend_yield,
+            threads=1,
+        )
+    sound = reason == NoVolatility.NONE
+    early = sound & early_exercise.is_exercised_early(puts.rate, puts.dividend_yield)
+    volatility[sound & ~early] = guess[sound & ~early]
+    rows = np.flatnonzero(early)
+    target, guess = (paid / puts.strike)[rows], guess[rows]
+    puts = puts.at(rows)
+    for part in pieces(puts, np.where(np.isfinite(guess), guess, _UNKNOWN)):
+        volatility[rows[part]] = _solve(puts.at(part), target[part], guess[part])
+
+
+def _two_boundaries(right: Floats, rate: Floats, held: Floats) -> NDArray[np.bool_]:
+    as_put = np.where(right < 0, rate, held), np.where(right < 0, held, rate)
+    return early_exercise.has_two_boundaries(*as_put)
+
+
+def _solve(puts: Puts, target: Floats, guess: Floats) -> Floats:
+    """Solve a piece; the European volatility `guess` is never too low, NaN above its maximum."""
+    start = np.where(np.isfinite(guess), guess, _UNKNOWN)
+    lowest = _WINDOW_BELOW * start
+    piece = Piece.of(puts, lowest=lowest, highest=start)
+    found = _newton(piece, target, start)
+    outside = np.flatnonzero((found < lowest) | (found > start * (1.0 + 1e-9)))
+    if outside.size:
+        least, most = np.full(outside.size, _LEAST), np.full(outside.size, _MOST)
+        wide = Piece.of(puts.at(outside), lowest=least, highest=most)
+        found[outside] = _newton(wide, target[outside], start[outside])
+    return found
+
+
+def _newton(piece: Piece, target: Floats, start: Floats) -> Floats:
+    """Newton's method on the logarithm of the price, inside a shrinking bracket."""
+    found, sigma = start.copy(), start
+    low, high = np.full_like(start, _LEAST), np.full_like(start, _MOST)
+    active = np.arange(start.size)
+    for _ in range(_MAX_ITERATIONS):
+        values = piece.values(sigma)
+        over = values.price > target
+        np.copyto(high, sigma, where=over)
+        np.copyto(low, sigma, where=~over)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = -np.log(values.price / target) * values.price / values.vega
+        proposed = sigma + step
+        inside = (proposed > low) & (proposed < high)
+        small = np.abs(step) <= _LAST_STEP * sigma
+        sigma = np.where(inside | small, proposed, np.sqrt(low * high))
+        found[active] = sigma
+        rest = ~((small & np.isfinite(step)) | (high - low <= 1e-12 * high))
+        if not rest.any():
+            break
+        rows = np.flatnonzero(rest)
+        active, sigma, target = active[rows], sigma[rows], target[rows]
+        low, high, piece = low[rows], high[rows], piece.at(rows)
+    return found
