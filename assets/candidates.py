@@ -19,7 +19,7 @@ GROUP = "candidates"
     group_name=GROUP,
     kinds={"pandas", "parquet"},
     partitions_def=session_scans,
-    code_version="1",
+    code_version="2",
     check_specs=[
         dg.AssetCheckSpec(
             "every_pair_is_accounted_for",

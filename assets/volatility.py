@@ -157,7 +157,7 @@ def iv_history(
     group_name=GROUP,
     kinds={"pandas", "parquet"},
     partitions_def=session_scans,
-    code_version="1",
+    code_version="2",
     check_specs=[
         dg.AssetCheckSpec(
             "iv_ranks_within_bounds",
@@ -212,7 +212,7 @@ def iv_ranks(
     group_name=GROUP,
     kinds={"scikitlearn", "parquet"},
     partitions_def=session_scans,
-    code_version="1",
+    code_version="2",
 )
 def volatility_regimes(
     context: dg.AssetExecutionContext,
@@ -241,6 +241,7 @@ def volatility_regimes(
         metadata={
             "dagster/row_count": len(found),
             "regimes": dg.MetadataValue.json(_counts(found["label"].fillna("none"))),
+            "features": dg.MetadataValue.json(_counts(found["features"])),
         },
     )
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from mahler_pipelines.options.dividend_contracts import DividendModel
-from mahler_pipelines.options.dividend_exercise import price
-from mahler_pipelines.options.dividend_greeks import greeks
-from mahler_pipelines.options.dividend_implied import implied_volatility
+from mahler_pipelines.options.cash_dividends.contracts import DividendModel
+from mahler_pipelines.options.cash_dividends.exercise import price
+from mahler_pipelines.options.cash_dividends.greeks import greeks
+from mahler_pipelines.options.cash_dividends.implied import implied_volatility
 
 DAYS = np.array([2, 9, 16, 23, 30, 37, 51, 65, 93, 121, 184, 275, 365, 548, 730])
 CONTRACTS = 2_000

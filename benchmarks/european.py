@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahler_pipelines.options import european
-from mahler_pipelines.options.black import normalised_price
+from mahler_pipelines.options.black_scholes.black import normalised_price
 
 Floats = NDArray[np.float64]
 

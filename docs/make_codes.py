@@ -38,7 +38,7 @@ from mahler_pipelines.market.skew import WingMethod
 from mahler_pipelines.market.term_structure import AtmMethod, MaturityMethod
 from mahler_pipelines.market.volatility_history import HistorySource
 from mahler_pipelines.market.volatility_metrics import NoPremium
-from mahler_pipelines.options.implied import NoVolatility
+from mahler_pipelines.options.black_scholes.implied import NoVolatility
 from mahler_pipelines.review.lessons import LessonCode
 from mahler_pipelines.risk.gates import GateCode, GateOutcome
 from mahler_pipelines.risk.sizing import SizingCode

@@ -231,12 +231,16 @@ class ComposedDesk:
         )
 
     def ingest(self, progress: Progress | None = None) -> "IngestReport":
-        """Bring the archive's files into the book; a file that is there already is not read."""
+        """Bring the archive's files into the book; a file that is there already is not read.
+
+        A broker's book takes them beside what it sees: past chains, volatility indices, rates.
+        """
         from mahler_pipelines.storage.ingest import ingest
 
-        if self.source is None or self.source.kind != "archive":
+        source = self.source or MarketSource.parse(str(self.settings.market))
+        if source.kind != "archive":
             raise BadInput("market", str(self.settings.market), "is no archive")
-        return ingest(self.source.files, self.reference_lake, progress=progress)
+        return ingest(source.files, self.reference_lake, progress=progress)
 
     def start_afresh(self) -> None:
         """Remove what an earlier run of this local book left; ingested archives stay."""

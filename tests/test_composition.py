@@ -19,6 +19,7 @@ from mahler_pipelines.composition import (
 from mahler_pipelines.errors import BadInput, BrokerUnavailable, MissingData, UnreadableFile
 from mahler_pipelines.exchange.accounts import LOCAL_CREDENTIALS
 from mahler_pipelines.market.chains import Scan
+from mahler_pipelines.market.past_volatility import ARCHIVE_QUOTES
 from mahler_pipelines.risk.limits import RiskLimits
 from mahler_pipelines.settings import PAPER_UNIVERSE, Settings
 from mahler_pipelines.strategies.limits import ScreenLimits
@@ -209,6 +210,20 @@ def test_an_archive_that_was_not_ingested_serves_nobody(tmp_path: Path) -> None:
     assert made.archive_sessions() == frozenset()
     with pytest.raises(MissingData, match="ingest archive:"):
         local_exchange(made, begin=pd.Timestamp("2019-05-13 09:30", tz="America/New_York"))
+
+
+def test_a_brokers_book_takes_an_archive_beside_what_it_sees(tmp_path: Path) -> None:
+    """Past chains, VIX and rates of a paper desk can come from nowhere else."""
+    market = f"archive:{GOLDEN / 'cboe_eod.csv'}"
+    made = desk(tmp_path, KEYED, mode="paper", market=market)
+    report = made.ingest()
+    assert made.paths.book == "paper-main"
+    assert made.reference_lake is made.lake
+    (chain,) = (file for file in report.files if file.name == "cboe_eod.csv")
+    assert chain.first_session is not None
+    assert made.lake.has(ARCHIVE_QUOTES, session=chain.first_session)
+    assert not made.lake.read_reference("rates").empty, "it lay beside the chain"
+    assert made.archive_sessions() == frozenset(), "its market is the broker's all the same"
 
 
 def test_only_an_archive_is_ingested(tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ def ingest(
             }
         )
     else:
-        console.print(f"run it: mahler run --market {market}", markup=False, soft_wrap=True)
+        use = f"run it: mahler run --market {market}" if desk.source else "use it: mahler backfill"
+        console.print(use, markup=False, soft_wrap=True)
     if report.unreadable:
         names = ", ".join(str(error.value) for error in report.unreadable)
         raise UnreadableFile("paths", names, "not ingested (the other files were)")

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from datetime import date
 from typing import Annotated, Any
 
-import pandas as pd
 import typer
 
 from mahler_pipelines.cli.archiving import ingest_archive
@@ -18,7 +17,6 @@ from mahler_pipelines.cli.terminal import console, progress_bar, show_json, show
 from mahler_pipelines.composition import ComposedDesk, compose
 from mahler_pipelines.errors import UnknownSession
 from mahler_pipelines.market.observation import last_closed, require_closed
-from mahler_pipelines.market.rank_history import backfilled_history
 from mahler_pipelines.market.sessions import TradingCalendar
 from mahler_pipelines.orchestration.partitions import (
     FIRST_SESSION,
@@ -51,7 +49,7 @@ def backfill(
         exchange_of(desk, stack)
         days = _sessions(asked, desk)
         _run(desk, settings, days, quietly=json_)
-        rows = list(_rows(backfilled_history(desk.lake, start=days[0], end=days[-1])))
+        rows = list(_rows(desk, days))
     if json_:
         show_json([dict(zip(COLUMNS, row, strict=True)) for row in rows])
         return
@@ -105,8 +103,11 @@ def _run(desk: ComposedDesk, settings: Settings, days: Sequence[date], *, quietl
             bar.advance(task, len(quarter))
 
 
-def _rows(found: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+def _rows(desk: ComposedDesk, days: Sequence[date]) -> Iterator[tuple[Any, ...]]:
     """One row per underlying: how many sessions, how many volatilities, and where from."""
+    from mahler_pipelines.market.rank_history import backfilled_history
+
+    found = backfilled_history(desk.lake, start=days[0], end=days[-1])
     for name, rows in found.groupby("underlying", sort=True):
         known = rows["implied_volatility"].dropna() * 100
         sources = ", ".join(f"{source} {n}" for source, n in rows["source"].value_counts().items())

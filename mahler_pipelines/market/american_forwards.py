@@ -6,10 +6,10 @@ from typing import Any, Final
 import numpy as np
 
 from mahler_pipelines.market.brackets import Floats, Indices
-from mahler_pipelines.market.forwards import ChainArrays, Forwards, forwards
+from mahler_pipelines.market.forwards import NEAREST_PAIRS, ChainArrays, Forwards, forwards
 from mahler_pipelines.options import american, european
 
-NEAREST_STRIKES: Final = 10
+NEAREST_STRIKES: Final = NEAREST_PAIRS + 1
 """Per expiration and right, how many contracts around the forward lose their premium."""
 
 _ROUNDS: Final = 3
@@ -40,14 +40,17 @@ def american_forwards(chain: ChainArrays, *, minimum_pairs: int) -> Forwards:
 
     C - P of American options is not that of a forward: with the yield that a forward implies,
     prices near it are inverted and their early-exercise premium subtracted, which gives the next
-    forward, until they agree. A price without an American volatility drops out.
+    forward, until they agree. A price without an American volatility drops out. The volatilities
+    of the first round do for the others: they move the premium by far less than the yield does.
     """
     found = forwards(chain, minimum_pairs=minimum_pairs)
     if not chain.american.any():
         return found
     near = _near(chain, found)
+    volatility = american.implied_volatility(price=near.price, **_terms(near, found))
     for _ in range(_ROUNDS):
-        before, found = found, forwards(_relieved(near, found), minimum_pairs=minimum_pairs)
+        relieved = _relieved(near, found, volatility)
+        before, found = found, forwards(relieved, minimum_pairs=minimum_pairs)
         found = _kept(before, found, chain)
         with np.errstate(invalid="ignore"):
             change = np.abs(found.forward - before.forward) / chain.spot
@@ -83,10 +86,9 @@ def _rows(chain: ChainArrays, rows: Indices) -> ChainArrays:
     return replace(chain, **columns)
 
 
-def _relieved(near: ChainArrays, found: Forwards) -> ChainArrays:
-    """Return the rows with European prices: American ones less their premium."""
+def _terms(near: ChainArrays, found: Forwards) -> dict[str, Any]:
     with_carry, group = carry(near, found), near.group
-    terms: dict[str, Any] = {
+    return {
         "right": near.right,
         "spot": with_carry.spot[group],
         "strike": near.strike,
@@ -94,10 +96,13 @@ def _relieved(near: ChainArrays, found: Forwards) -> ChainArrays:
         "rate": near.rate[group],
         "dividend_yield": with_carry.dividend_yield[group],
     }
-    volatility = american.implied_volatility(price=near.price, **terms)
+
+
+def _relieved(near: ChainArrays, found: Forwards, volatility: Floats) -> ChainArrays:
+    """Return the rows with European prices: American ones less their premium."""
     solved = np.isfinite(volatility)
+    terms = {name: values[solved] for name, values in _terms(near, found).items()}
+    terms["volatility"] = volatility[solved]
     price = np.full(near.price.shape, np.nan)
-    price[solved] = european.price(
-        **{name: values[solved] for name, values in terms.items()}, volatility=volatility[solved]
-    )
+    price[solved] = near.price[solved] - american.price(**terms) + european.price(**terms)
     return replace(near, price=price, usable=near.usable & solved)

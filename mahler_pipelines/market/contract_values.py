@@ -11,7 +11,7 @@ from mahler_pipelines.market.american_forwards import carry
 from mahler_pipelines.market.brackets import Floats
 from mahler_pipelines.market.forwards import ChainArrays, Forwards
 from mahler_pipelines.options import american, european
-from mahler_pipelines.options.implied import NoVolatility
+from mahler_pipelines.options.black_scholes.implied import NoVolatility
 
 GREEKS: Final = ("delta", "gamma", "theta_per_day", "vega", "rho")
 
@@ -38,7 +38,7 @@ def contract_volatilities(chain: ChainArrays, implied: Forwards) -> ContractVola
 def contract_greeks(
     chain: ChainArrays, implied: Forwards, found: ContractVolatilities
 ) -> dict[str, Floats]:
-    """Return the `GREEKS` per row, in `options.greeks.Greeks`' units; NaN without volatility."""
+    """Return the `GREEKS` per row, in the units of `european.Greeks`; NaN without volatility."""
     columns = {name: np.full(chain.price.size, np.nan) for name in GREEKS}
     solved = found.reason == NoVolatility.NONE
     for model, rows in _by_model(chain):

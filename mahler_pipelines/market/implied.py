@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.extensions import ExtensionArray
 
 from mahler_pipelines.errors import BadInput
 from mahler_pipelines.market.american_forwards import american_forwards
@@ -15,13 +16,13 @@ from mahler_pipelines.market.forwards import ChainArrays, Forwards
 from mahler_pipelines.market.liquidity import mid, quote_defects
 from mahler_pipelines.market.rates import RateCurve
 from mahler_pipelines.market.sessions import NEW_YORK, TradingCalendar
+from mahler_pipelines.options.black_scholes.implied import NoVolatility
 from mahler_pipelines.options.contracts import (
     ExerciseStyle,
     SettlementKind,
     exercise_style,
     settlement_kind,
 )
-from mahler_pipelines.options.implied import NoVolatility
 
 IV_COLUMNS = (
     "mid",
@@ -42,7 +43,7 @@ IV_COLUMNS = (
 )
 """What `implied_volatilities` adds to a chain. `iv_reason` is "" or a `NoVolatility` name in lower
 case; `dividend_yield` is what the forward implies; greeks are per share, in the units of
-`options.greeks.Greeks`."""
+`options.black_scholes.greeks.Greeks`."""
 
 SECONDS_PER_YEAR = 365.0 * 86_400.0
 MINIMUM_PAIRS = 2
@@ -70,6 +71,7 @@ def implied_volatilities(
     rates: RateCurve,
     dividend_yields: Mapping[str, float],
     calendar: TradingCalendar,
+    with_greeks: bool = True,
 ) -> pd.DataFrame:
     """Return the quotes with `IV_COLUMNS` added: one row per contract, in the order given.
 
@@ -77,16 +79,16 @@ def implied_volatilities(
     borrow enter through it: European for index roots, American with a continuous yield for the
     others, whose forward is freed of early exercise first. `years` is ACT/365 from `as_of` to
     `expires_at`; `dividend_yields` speaks where parity does not. Quotes with a defect never speak
-    for the forward. Raises `BadInput` when `as_of` has no zone.
+    for the forward. Without `with_greeks` those columns are left out, and half of the time.
+    Raises `BadInput` when `as_of` has no zone.
     """
     chain, defects = chain_arrays(
         quotes, as_of=as_of, rates=rates, dividend_yields=dividend_yields, calendar=calendar
     )
     implied = american_forwards(chain, minimum_pairs=MINIMUM_PAIRS)
-    added = value_chain(chain, implied)
-    added.insert(0, "mid", chain.price)
-    added.insert(1, "quote_defect", defects.to_numpy())
-    return pd.concat([quotes, added.set_axis(quotes.index)[list(IV_COLUMNS)]], axis=1)
+    added = value_chain(chain, implied, with_greeks=with_greeks)
+    own = pd.DataFrame({"mid": chain.price, "quote_defect": defects.array}, index=quotes.index)
+    return pd.concat([quotes, own, added.set_axis(quotes.index)], axis=1)
 
 
 def chain_arrays(
@@ -139,22 +141,28 @@ def group_codes(keys: pd.DataFrame) -> tuple[Indices, Indices, pd.DataFrame]:
     return group.astype(np.intp), first, keys.iloc[first].reset_index(drop=True)
 
 
-def value_chain(chain: ChainArrays, implied: Forwards) -> pd.DataFrame:
+def value_chain(chain: ChainArrays, implied: Forwards, *, with_greeks: bool = True) -> pd.DataFrame:
     """Invert every price and return years, rate, forward, volatility, reason and greeks per row."""
     group = chain.group
     found = contract_volatilities(chain, implied)
+    greeks = contract_greeks(chain, implied, found) if with_greeks else {}
     columns = {
         "years": chain.years[group],
         "rate": chain.rate[group],
         "forward": implied.forward[group],
-        "forward_source": implied.source[group],
+        "forward_source": _texts(implied.source).take(group),
         "forward_pairs": implied.pairs[group],
         "dividend_yield": implied.dividend_yield(chain)[group],
         "implied_volatility": found.volatility,
-        "iv_reason": _REASONS[found.reason],
-        **contract_greeks(chain, implied, found),
+        "iv_reason": _texts(_REASONS).take(found.reason),
+        **greeks,
     }
-    return pd.DataFrame(columns).astype({"forward_source": "str", "iv_reason": "str"})
+    return pd.DataFrame(columns)
+
+
+def _texts(values: NDArray[np.str_]) -> ExtensionArray:
+    # Few distinct texts are made once and taken a million times: much faster than as objects.
+    return pd.array(values, dtype="str")
 
 
 def _group_spots(quotes: pd.DataFrame, group: Indices, groups: int) -> Floats:
@@ -164,8 +172,13 @@ def _group_spots(quotes: pd.DataFrame, group: Indices, groups: int) -> Floats:
 
 
 def _years(terms: pd.DataFrame, *, as_of: datetime, calendar: TradingCalendar) -> Floats:
+    roots = {root: settlement_kind(root) for root in terms["root"].unique()}
+    kinds = pd.DataFrame({"kind": terms["root"].map(roots), "expiration": terms["expiration"]})
+    code, first, _ = group_codes(kinds)
+    ends = terms.iloc[first]
     moments = (
         expires_at(root, expiration.date(), calendar=calendar)
-        for root, expiration in zip(terms["root"], terms["expiration"], strict=True)
+        for root, expiration in zip(ends["root"], ends["expiration"], strict=True)
     )
-    return np.array([(moment - as_of) / timedelta(seconds=SECONDS_PER_YEAR) for moment in moments])
+    years = [(moment - as_of) / timedelta(seconds=SECONDS_PER_YEAR) for moment in moments]
+    return floats(years)[code]

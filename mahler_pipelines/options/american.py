@@ -2,7 +2,7 @@
 
 Without dividends: the European price plus the premium of `options.early_exercise`. With `dividends`
 (a schedule as in `options.dividends`, the same for all contracts of a call): the grids of
-`options.dividend_exercise`, in the model that `model` names. Every function broadcasts its keyword
+`options.cash_dividends`, in the model that `model` names. Every function broadcasts its keyword
 arguments as float64; years are ACT/365, rates and yields continuous, volatility annual, all as
 fractions. Large arrays are worked on in blocks by two threads; `threads` says how many instead.
 """
@@ -13,20 +13,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mahler_pipelines.errors import BadInput
-from mahler_pipelines.options import (
-    american_values,
-    dividend_exercise,
-    dividend_greeks,
-    dividend_implied,
-)
-from mahler_pipelines.options.american_implied import fill_volatilities
+from mahler_pipelines.options.black_scholes.carried import check_right, check_terms
+from mahler_pipelines.options.black_scholes.greeks import Greeks
+from mahler_pipelines.options.black_scholes.implied import NoVolatility
 from mahler_pipelines.options.blocks import Columns, flatten, in_blocks
-from mahler_pipelines.options.carried import check_right, check_terms
-from mahler_pipelines.options.dividend_contracts import DividendModel
+from mahler_pipelines.options.cash_dividends import exercise as dividend_exercise
+from mahler_pipelines.options.cash_dividends import greeks as dividend_greeks
+from mahler_pipelines.options.cash_dividends import implied as dividend_implied
+from mahler_pipelines.options.cash_dividends.contracts import DividendModel
 from mahler_pipelines.options.dividends import DividendSchedule, dividend_schedule
-from mahler_pipelines.options.early_exercise import has_two_boundaries
-from mahler_pipelines.options.greeks import Greeks
-from mahler_pipelines.options.implied import NoVolatility
+from mahler_pipelines.options.early_exercise import values as american_values
+from mahler_pipelines.options.early_exercise.implied import fill_volatilities
+from mahler_pipelines.options.early_exercise.premium import has_two_boundaries
 
 __all__ = [
     "DividendModel",

@@ -16,18 +16,32 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
 from mahler_pipelines.errors import BadInput
-from mahler_pipelines.options.black import LOG_SQRT_2PI, Floats, normalised_price
+from mahler_pipelines.options.black_scholes.black import LOG_SQRT_2PI, Floats, normalised_price
+from mahler_pipelines.options.black_scholes.carried import carry, check_terms
+from mahler_pipelines.options.black_scholes.greeks import (
+    DAYS_PER_YEAR,
+    Greeks,
+    SecondOrderGreeks,
+    greeks_of,
+)
+from mahler_pipelines.options.black_scholes.implied import (
+    Implied,
+    NoVolatility,
+    implied,
+    implied_volatility,
+)
+from mahler_pipelines.options.black_scholes.mills_table import (
+    beyond_table,
+    mills_table,
+    table_difference,
+)
 from mahler_pipelines.options.blocks import Columns, chosen, flatten, in_blocks
-from mahler_pipelines.options.carried import carry, check_terms
 from mahler_pipelines.options.dividends import (
     DividendSchedule,
     dividend_schedule,
     escrow_slopes,
     escrowed_spot,
 )
-from mahler_pipelines.options.greeks import DAYS_PER_YEAR, Greeks, SecondOrderGreeks, greeks_of
-from mahler_pipelines.options.implied import Implied, NoVolatility, implied, implied_volatility
-from mahler_pipelines.options.mills_table import beyond_table, mills_table, table_difference
 
 __all__ = [
     "DAYS_PER_YEAR",

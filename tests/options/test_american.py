@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mahler_pipelines.errors import BadInput
-from mahler_pipelines.options import american, early_exercise, european, exercise_table
+from mahler_pipelines.options import american, european
 from mahler_pipelines.options.american import NoVolatility
-from mahler_pipelines.options.dividend_contracts import Terms, value_without_volatility
+from mahler_pipelines.options.cash_dividends.contracts import Terms, value_without_volatility
 from mahler_pipelines.options.dividends import dividend_schedule
+from mahler_pipelines.options.early_exercise import premium, table
 from tests.options.american_cases import QUANTLIB_CASES, Market, markets, quantlib_prices
 
 Floats = NDArray[np.float64]
@@ -377,8 +378,8 @@ def test_what_the_table_does_not_cover_is_solved() -> None:
     rates = np.array([0.02, 0.0, 0.06])
     held = np.array([-0.03, -0.01, 0.01])
     years = np.array([1.0, 1.0, 30.0])
-    assert not exercise_table.covers(rates, held, years).any()
-    assert early_exercise.is_exercised_early(rates, held).all()
+    assert not table.covers(rates, held, years).any()
+    assert premium.is_exercised_early(rates, held).all()
     terms: Market = {
         "right": -1,
         "spot": 100.0,
@@ -399,13 +400,11 @@ def test_what_the_table_does_not_cover_is_solved() -> None:
 def test_stored_boundaries_are_what_the_equation_gives() -> None:
     """Some entries of the file, solved again."""
     generator = np.random.default_rng(77)
-    stored = exercise_table.stored()
+    stored = table.stored()
     for above, count in ((False, 40), (True, 32)):
         ratios = generator.choice(count, 2, replace=False)
         level = generator.choice(81, 2, replace=False)
-        again = exercise_table.compute(
-            exercise_table.level_values(2 * level), above_rate=above, ratios=ratios
-        )
+        again = table.compute(table.level_values(2 * level), above_rate=above, ratios=ratios)
         kept = stored[int(above)][np.ix_(ratios, level)]
         assert kept == pytest.approx(again, abs=2e-5)
 

@@ -15,12 +15,12 @@ from scipy.signal import fftconvolve
 
 from mahler_pipelines.errors import BadInput
 from mahler_pipelines.options import american, european
-from mahler_pipelines.options.dividend_contracts import DividendModel
-from mahler_pipelines.options.dividend_exercise import exercise_boundary, price
-from mahler_pipelines.options.dividend_greeks import greeks
-from mahler_pipelines.options.dividend_implied import implied_volatility
+from mahler_pipelines.options.black_scholes.implied import NoVolatility
+from mahler_pipelines.options.cash_dividends.contracts import DividendModel
+from mahler_pipelines.options.cash_dividends.exercise import exercise_boundary, price
+from mahler_pipelines.options.cash_dividends.greeks import greeks
+from mahler_pipelines.options.cash_dividends.implied import implied_volatility
 from mahler_pipelines.options.dividends import escrowed_spot, present_value
-from mahler_pipelines.options.implied import NoVolatility
 
 Floats = NDArray[np.float64]
 Pairs = list[tuple[float, float]]

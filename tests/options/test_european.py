@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 
 from mahler_pipelines.errors import BadInput
-from mahler_pipelines.options.black import normalised_price
+from mahler_pipelines.options.black_scholes.black import normalised_price
 from mahler_pipelines.options.european import (
     NoVolatility,
     greeks,

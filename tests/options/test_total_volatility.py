@@ -8,16 +8,16 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import erfcx
 
-from mahler_pipelines.options.black import mills_difference, normalised_price
-from mahler_pipelines.options.blocks import BLOCK_ROWS, flatten, in_blocks
-from mahler_pipelines.options.bracketed import bracketed_total_volatility
-from mahler_pipelines.options.guess_table import first_guess, guess_table
-from mahler_pipelines.options.mills_table import (
+from mahler_pipelines.options.black_scholes.black import mills_difference, normalised_price
+from mahler_pipelines.options.black_scholes.bracketed import bracketed_total_volatility
+from mahler_pipelines.options.black_scholes.guess_table import first_guess, guess_table
+from mahler_pipelines.options.black_scholes.mills_table import (
     beyond_table,
     mills_table,
     table_difference,
     table_mills,
 )
+from mahler_pipelines.options.blocks import BLOCK_ROWS, flatten, in_blocks
 
 Floats = NDArray[np.float64]
 

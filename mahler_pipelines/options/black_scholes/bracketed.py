@@ -6,7 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from mahler_pipelines.options.black import LOG_SQRT_2PI, Floats, mills_difference, normalised_price
+from mahler_pipelines.options.black_scholes.black import (
+    LOG_SQRT_2PI,
+    Floats,
+    mills_difference,
+    normalised_price,
+)
 
 _MAX_ITERATIONS: Final = 64
 _LAST_STEP: Final = 3e-6

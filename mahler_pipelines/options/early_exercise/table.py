@@ -11,7 +11,7 @@ table holds it over
 as ln(ln(B/X)^2 / (p t)), X = min(1, r/q), which hardly bends. A call is a put with spot and strike
 and rate and yield exchanged (R. McDonald and M. Schroder, Journal of Computational Finance 1
 (1998)). Outside the table the equation is solved instead. `python -m
-mahler_pipelines.options.exercise_table` computes the file again; it takes some minutes.
+mahler_pipelines.options.early_exercise.table` computes the file again; it takes some minutes.
 """
 
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mahler_pipelines.options import exercise_equation
+from mahler_pipelines.options.early_exercise import equation
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
-FILE: Final = "exercise_table.npz"
+FILE: Final = "table.npz"
 
 LOWEST_LEVEL: Final = -14.0
 LEVEL_STEP: Final = 0.125
@@ -39,7 +39,7 @@ LONGEST: Final = 1.0
 TIME_STEP: Final = 0.125
 TIMES: Final = 56
 TIMES_SEEN: Final = 40
-"""Of the times, what one put is given: the last third of a percent of its life has no more."""
+"""Of the times, what one put is given: shares of its life below `_LEAST_SHARE` have no more."""
 LOWEST_RATIO: Final = -1.0
 RATIOS: Final = 97
 """Ratios once loaded; fewer, at Chebyshev points, are stored."""
@@ -49,6 +49,7 @@ _RATIOS_ABOVE_RATE: Final = 32
 _STAGE: Final = 4.0
 """A curve is solved for a quarter of the time of the one before, so that all ages are seen."""
 _LEAST_RATIO: Final = 1e-7
+_LEAST_SHARE: Final = 0.015
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,17 +79,14 @@ class ExerciseTable:
         larger = np.maximum(rate, dividend_yield)
         above = dividend_yield > rate
         ratio = np.where(above, rate, dividend_yield) / larger
-        log_root = 0.5 * np.log(larger * years)[:, None] + np.log(share)
-        steps = np.maximum((log_root - _log_roots()[0]) / TIME_STEP, 0.0)
+        whole_root = 0.5 * np.log(larger * years)[:, None]
+        seen_root = whole_root + np.log(np.maximum(share, _LEAST_SHARE))
+        steps = np.maximum((seen_root - _log_roots()[0]) / TIME_STEP, 0.0)
         first_time = np.clip(steps.min(axis=1).astype(np.intp) - 1, 0, TIMES - TIMES_SEEN)
-        first_time = np.maximum(
-            first_time, np.ceil(steps.max(axis=1)).astype(np.intp) + 2 - TIMES_SEEN
-        )
-        first_time = np.clip(first_time, 0, TIMES - TIMES_SEEN)
         curves = self._curves(above, ratio, first_level, levels, first_time)
-        slow = np.matmul(curves, _time_weights(np.maximum(steps - first_time[:, None], 0.0)))
+        slow = np.matmul(curves, _time_weights(steps - first_time[:, None]))
         slow *= 0.5
-        slow += log_root[:, None, :]
+        slow += (whole_root + np.log(share))[:, None, :]
         distance = np.exp(slow, out=slow)
         ceiling = np.where(above, np.log(ratio, where=above, out=np.zeros_like(ratio)), 0.0)
         return np.asarray(ceiling[:, None, None] - distance)
@@ -101,11 +99,12 @@ class ExerciseTable:
         first, weights = _six_points(place * (RATIOS - 1), RATIOS)
         seen = np.lib.stride_tricks.sliding_window_view(self.values, TIMES_SEEN, axis=3)
         level = first_level[:, None] + np.arange(levels)
-        curves = np.zeros((ratio.size, levels, TIMES_SEEN))
+        curves = np.zeros((ratio.size, levels, TIMES_SEEN), dtype=np.float32)
         for near in range(6):
             at = (above.astype(np.intp)[:, None], (first + near)[:, None], level)
-            curves += weights[near][:, None, None] * seen[(*at, first_time[:, None])]
-        return curves
+            weight = weights[near].astype(np.float32)[:, None, None]
+            curves += weight * seen[(*at, first_time[:, None])]
+        return curves.astype(np.float64)
 
 
 def covers(rate: Floats, dividend_yield: Floats, years: Floats) -> NDArray[np.bool_]:
@@ -167,7 +166,7 @@ def compute(level: Floats, *, above_rate: bool, ratios: Indices) -> Floats:
         share = np.exp(log_root - 0.5 * np.log(longest))
         last = stage == stages[-1]
         used = (share <= 1.0 + 1e-9) & (last | (share > _STAGE**-0.5 * (1.0 + 1e-9)))
-        curves = exercise_equation.solve(rate, held, np.exp(-0.5 * level), one * longest)
+        curves = equation.solve(rate, held, np.exp(-0.5 * level), one * longest)
         distance = np.log(curves.ceiling)[:, None] - curves.log_boundary(share[used])
         entries[:, used] = 2.0 * (np.log(distance) - log_root[used])
     return entries.reshape(shape)

@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mahler_pipelines.options import european
-from mahler_pipelines.options.black import Floats
-from mahler_pipelines.options.dividend_contracts import (
+from mahler_pipelines.options.black_scholes.black import Floats
+from mahler_pipelines.options.cash_dividends.contracts import (
     DividendModel,
     Terms,
     value_without_volatility,
 )
-from mahler_pipelines.options.dividend_exercise import (
+from mahler_pipelines.options.cash_dividends.exercise import (
     AtSpot,
     at_spot,
     blocks,
     check_diffusing,
     diffusing,
 )
-from mahler_pipelines.options.dividend_grid import Grid, grid_around
+from mahler_pipelines.options.cash_dividends.grid import Grid, grid_around
 from mahler_pipelines.options.dividends import DividendSchedule, dividend_schedule
 from mahler_pipelines.options.european import DAYS_PER_YEAR, Greeks, SecondOrderGreeks
 

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mahler_pipelines.options.black import mills, mills_difference
+from mahler_pipelines.options.black_scholes.black import mills, mills_difference
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mahler_pipelines.errors import BadInput
-from mahler_pipelines.options.black import Floats
-from mahler_pipelines.options.carried import check_right, check_terms
+from mahler_pipelines.options.black_scholes.black import Floats
+from mahler_pipelines.options.black_scholes.carried import check_right, check_terms
 from mahler_pipelines.options.dividends import DividendSchedule, present_value
 
 

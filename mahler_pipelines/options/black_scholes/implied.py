@@ -8,19 +8,26 @@ from typing import Any, Final, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mahler_pipelines.options.black import LOG_SQRT_2PI, Floats
+from mahler_pipelines.options.black_scholes.black import LOG_SQRT_2PI, Floats
+from mahler_pipelines.options.black_scholes.bracketed import (
+    bracketed_total_volatility,
+    householder_ratio,
+)
+from mahler_pipelines.options.black_scholes.carried import Carried, carry, check_right
+from mahler_pipelines.options.black_scholes.greeks import Greeks, greeks_of
+from mahler_pipelines.options.black_scholes.guess_table import first_guess, guess_table
+from mahler_pipelines.options.black_scholes.mills_table import (
+    beyond_table,
+    mills_table,
+    table_difference,
+)
 from mahler_pipelines.options.blocks import Columns, chosen, flatten, in_blocks
-from mahler_pipelines.options.bracketed import bracketed_total_volatility, householder_ratio
-from mahler_pipelines.options.carried import Carried, carry, check_right
 from mahler_pipelines.options.dividends import (
     DividendSchedule,
     dividend_schedule,
     escrow_slopes,
     escrowed_spot,
 )
-from mahler_pipelines.options.greeks import Greeks, greeks_of
-from mahler_pipelines.options.guess_table import first_guess, guess_table
-from mahler_pipelines.options.mills_table import beyond_table, mills_table, table_difference
 
 _LARGEST_STEP: Final = 2e-4
 

@@ -5,9 +5,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mahler_pipelines.options import early_exercise, european
-from mahler_pipelines.options.american_puts import Piece, Puts, pieces
-from mahler_pipelines.options.implied import NoVolatility
+from mahler_pipelines.options import european
+from mahler_pipelines.options.black_scholes.implied import NoVolatility
+from mahler_pipelines.options.early_exercise.premium import has_two_boundaries, is_exercised_early
+from mahler_pipelines.options.early_exercise.puts import Piece, Puts, pieces
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int8]
@@ -82,7 +83,7 @@ def fill_volatilities(columns: tuple[Floats, ...], filled: tuple[NDArray[Any], .
             threads=1,
         )
     sound = reason == NoVolatility.NONE
-    early = sound & early_exercise.is_exercised_early(puts.rate, puts.dividend_yield)
+    early = sound & is_exercised_early(puts.rate, puts.dividend_yield)
     volatility[sound & ~early] = guess[sound & ~early]
     rows = np.flatnonzero(early)
     target, guess = (paid / puts.strike)[rows], guess[rows]
@@ -93,19 +94,19 @@ def fill_volatilities(columns: tuple[Floats, ...], filled: tuple[NDArray[Any], .
 
 def _two_boundaries(right: Floats, rate: Floats, held: Floats) -> NDArray[np.bool_]:
     as_put = np.where(right < 0, rate, held), np.where(right < 0, held, rate)
-    return early_exercise.has_two_boundaries(*as_put)
+    return has_two_boundaries(*as_put)
 
 
 def _solve(puts: Puts, target: Floats, guess: Floats) -> Floats:
     """Solve a piece; the European volatility `guess` is never too low, NaN above its maximum."""
     start = np.where(np.isfinite(guess), guess, _UNKNOWN)
     lowest = _WINDOW_BELOW * start
-    piece = Piece.of(puts, lowest=lowest, highest=start)
+    piece = Piece.of(puts, lowest=lowest, highest=start, single=True)
     found = _newton(piece, target, start)
     outside = np.flatnonzero((found < lowest) | (found > start * (1.0 + 1e-9)))
     if outside.size:
         least, most = np.full(outside.size, _LEAST), np.full(outside.size, _MOST)
-        wide = Piece.of(puts.at(outside), lowest=least, highest=most)
+        wide = Piece.of(puts.at(outside), lowest=least, highest=most, single=True)
         found[outside] = _newton(wide, target[outside], start[outside])
     return found
 

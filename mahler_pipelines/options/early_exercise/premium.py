@@ -11,25 +11,30 @@ out once per such series over levels of volatility, and interpolated for each co
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from mahler_pipelines.options import exercise_equation, exercise_table
-from mahler_pipelines.options.exercise_table import LEVEL_STEP, LEVELS, LOWEST_LEVEL
+from mahler_pipelines.options.early_exercise import equation, table
+from mahler_pipelines.options.early_exercise.normal_tail import (
+    INVERSE_ROOT_TWO_PI,
+    AnyFloats,
+    bell,
+    upper_tail,
+)
+from mahler_pipelines.options.early_exercise.table import LEVEL_STEP, LEVELS, LOWEST_LEVEL
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
-RULE: Final = exercise_equation.quadrature(16, lean=0.2)
-CHUNK_ROWS: Final = 1024
+RULE: Final = equation.quadrature(16, lean=0.2)
+CHUNK_ROWS: Final = 2048
 """Contracts whose arrays over the points stay in the second-level cache."""
 
 _SHARE: Final = np.append(RULE.cosine, 1.0)
-_INVERSE_ROOT_TWO_PI: Final = 1.0 / float(np.sqrt(2.0 * np.pi))
 _UNCOVERED_NODES, _UNCOVERED_POINTS, _UNCOVERED_SETTLED = 12, 24, 1e-5
 _WILDEST: Final = 5.0
 _NO_RATE: Final = 1e-8
@@ -48,13 +53,13 @@ class Series:
     rate: Floats
     dividend_yield: Floats
     years: Floats
-    root_time: Floats
-    gain: Floats
-    cost: Floats
-    discount: Floats
+    root_time: AnyFloats
+    gain: AnyFloats
+    cost: AnyFloats
+    discount: AnyFloats
     first_level: Indices
     log_scale: Floats
-    log_boundary: Floats
+    log_boundary: AnyFloats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,28 +91,37 @@ def has_two_boundaries(rate: Floats, dividend_yield: Floats) -> Flags:
 
 
 def series(
-    rate: Floats, dividend_yield: Floats, years: Floats, *, lowest: Floats, highest: Floats
+    rate: Floats,
+    dividend_yield: Floats,
+    years: Floats,
+    *,
+    lowest: Floats,
+    highest: Floats,
+    single: bool = False,
 ) -> Series:
     """Lay out the boundaries of n series for volatilities from `lowest` to `highest`, all (n,).
 
-    Each must be exercised early, with years > 0.
+    Each must be exercised early, with years > 0. With `single` all that is summed over points is
+    in single precision: premiums then are off by some 1e-8 of the strike, in half the time.
     """
     time = years[:, None] * np.square(RULE.sine)
     width = years[:, None] * RULE.weights
     r, q = rate[:, None], dividend_yield[:, None]
     scale = log_scale(rate, dividend_yield)
     first, levels = _level_windows(scale, lowest, highest)
+    boundary = _log_boundaries(rate, dividend_yield, years, first, levels)
+    kind = np.float32 if single else np.float64
     return Series(
         rate=rate,
         dividend_yield=dividend_yield,
         years=years,
-        root_time=np.sqrt(time),
-        gain=r * np.exp(-r * time) * width,
-        cost=q * np.exp(-q * time) * width,
-        discount=np.exp(-r * time) * width * _INVERSE_ROOT_TWO_PI,
+        root_time=np.sqrt(time).astype(kind),
+        gain=(r * np.exp(-r * time) * width).astype(kind),
+        cost=(q * np.exp(-q * time) * width).astype(kind),
+        discount=(np.exp(-r * time) * width * INVERSE_ROOT_TWO_PI).astype(kind),
         first_level=first,
         log_scale=scale,
-        log_boundary=_log_boundaries(rate, dividend_yield, years, first, levels),
+        log_boundary=boundary.astype(kind),
     )
 
 
@@ -127,7 +141,7 @@ def premium(
     Without `with_vega` the slope is NaN, and a third of the work is saved.
     """
     found = Premium(*(np.full(row.size, np.nan) for _ in range(3)))
-    desk = _Desk.of(min(row.size, CHUNK_ROWS))
+    desk = _Desk.of(min(row.size, CHUNK_ROWS), of.gain.dtype)
     for start in range(0, row.size, CHUNK_ROWS):
         rows = slice(start, start + CHUNK_ROWS)
         here = _Contracts(row[rows], log_spot[rows], volatility[rows])
@@ -149,21 +163,20 @@ class _Contracts:
 class _Desk:
     """Arrays over contracts and points that every chunk writes into: touched memory is fast."""
 
-    boundary: Floats
-    slope: Floats
-    entries: Floats
-    d1: Floats
-    d2: Floats
-    total: Floats
-    scratch: Floats
+    boundary: AnyFloats
+    slope: AnyFloats
+    entries: AnyFloats
+    d1: AnyFloats
+    d2: AnyFloats
+    total: AnyFloats
+    density: AnyFloats
+    value: AnyFloats
+    scratch: AnyFloats
 
     @classmethod
-    def of(cls, rows: int) -> "_Desk":
-        points = RULE.sine.size
-        return cls(
-            *(np.empty((rows, _SHARE.size)) for _ in range(3)),
-            *(np.empty((rows, points)) for _ in range(4)),
-        )
+    def of(cls, rows: int, kind: np.dtype[Any]) -> "_Desk":
+        wide = (np.empty((rows, _SHARE.size), kind) for _ in range(3))
+        return cls(*wide, *(np.empty((rows, RULE.sine.size), kind) for _ in range(6)))
 
     def cut(self, rows: int) -> "_Desk":
         return _Desk(*(getattr(self, name)[:rows] for name in self.__slots__))
@@ -174,52 +187,60 @@ def _fill_premium(
 ) -> None:
     _fill_boundary(of, here, desk, with_slope=with_vega)
     filled.log_boundary[:] = desk.boundary[:, -1]
-    boundary, d1, d2, total, scratch = (
-        desk.boundary[:, :-1],
-        desk.d1,
-        desk.d2,
-        desk.total,
-        desk.scratch,
-    )
     _fill_distances(of, here, desk)
-    yields = of.dividend_yield[here.row]
-    value, term = desk.entries[:, :-1], scratch
-    np.negative(d2, out=value)
-    ndtr(value, out=value)
-    value *= of.gain[here.row]
-    if yields.any():
-        np.negative(d1, out=term)
-        ndtr(term, out=term)
-        term *= of.cost[here.row]
-        term *= np.exp(here.log_spot)[:, None]
-        value -= term
-    np.sum(value, axis=1, out=filled.value)
-    if not with_vega:
-        return
-    # m exp(-q w) n(d1) is B exp(-r w) n(d2), so that one density does for both legs.
-    slope, density = desk.slope[:, :-1], value
-    np.multiply(d2, d2, out=density)
-    density *= -0.5
-    np.exp(density, out=density)
-    density *= of.discount[here.row]
-    np.exp(boundary, out=term)
-    term *= yields[:, None]
-    d2 *= term
-    np.subtract(of.rate[here.row][:, None], term, out=term)
-    term *= slope
-    term /= total
-    d1 *= of.rate[here.row][:, None]
+    value, scratch, other = desk.value, desk.scratch, desk.entries[:, :-1]
+    if of.dividend_yield[here.row].any():
+        bell(desk.d1, out=desk.density)
+        upper_tail(desk.d1, desk.density, out=other, scratch=scratch)
+        np.take(of.cost, here.row, axis=0, out=scratch, mode="clip")
+        other *= scratch
+        other *= _column(np.exp(here.log_spot), other)
+        bell(desk.d2, out=desk.density)
+        upper_tail(desk.d2, desk.density, out=value, scratch=scratch)
+        np.take(of.gain, here.row, axis=0, out=scratch, mode="clip")
+        value *= scratch
+        value -= other
+    else:
+        bell(desk.d2, out=desk.density)
+        upper_tail(desk.d2, desk.density, out=value, scratch=scratch)
+        np.take(of.gain, here.row, axis=0, out=scratch, mode="clip")
+        value *= scratch
+    np.sum(value, axis=1, out=filled.value, dtype=np.float64)
+    if with_vega:
+        _fill_vega(of, here, desk, filled.vega)
+
+
+def _fill_vega(of: Series, here: _Contracts, desk: _Desk, vega: Floats) -> None:
+    """Fill the slope in volatility, boundary and all; writes over the desk.
+
+    m exp(-q w) n(d1) is B exp(-r w) n(d2), so that one density does for both legs.
+    """
+    rate = _column(of.rate[here.row], desk.d1)
+    paid, d1, d2 = desk.scratch, desk.d1, desk.d2
+    np.exp(desk.boundary[:, :-1], out=paid)
+    paid *= _column(of.dividend_yield[here.row], paid)
+    d2 *= paid
+    np.subtract(rate, paid, out=paid)
+    paid *= desk.slope[:, :-1]
+    paid /= desk.total
+    d1 *= rate
     d1 -= d2
-    d1 += term
-    d1 *= density
-    np.sum(d1, axis=1, out=filled.vega)
-    np.divide(filled.vega, here.volatility, out=filled.vega)
+    d1 += paid
+    np.take(of.discount, here.row, axis=0, out=paid, mode="clip")
+    d1 *= paid
+    d1 *= desk.density
+    np.sum(d1, axis=1, out=vega, dtype=np.float64)
+    vega /= here.volatility
+
+
+def _column(values: Floats, like: AnyFloats) -> AnyFloats:
+    return values.astype(like.dtype, copy=False)[:, None]
 
 
 def spot_slopes(of: Series, row: Indices, log_spot: Floats, volatility: Floats) -> SpotSlopes:
     """Return the premium's derivatives in spot; arguments as `premium`."""
     found = SpotSlopes(np.empty(row.size), np.empty(row.size))
-    desk = _Desk.of(min(row.size, CHUNK_ROWS))
+    desk = _Desk.of(min(row.size, CHUNK_ROWS), of.gain.dtype)
     for start in range(0, row.size, CHUNK_ROWS):
         rows = slice(start, start + CHUNK_ROWS)
         here = _Contracts(row[rows], log_spot[rows], volatility[rows])
@@ -240,9 +261,9 @@ def spot_slopes(of: Series, row: Indices, log_spot: Floats, volatility: Floats) 
 
 def log_boundary(of: Series, row: Indices, volatility: Floats) -> Floats:
     """Return ln(B(T)/strike), today's boundary; arguments as `premium`."""
-    desk = _Desk.of(row.size)
+    desk = _Desk.of(row.size, of.gain.dtype)
     _fill_boundary(of, _Contracts(row, volatility, volatility), desk, with_slope=False)
-    return desk.boundary[:, -1].copy()
+    return desk.boundary[:, -1].astype(np.float64)
 
 
 def _fill_boundary(of: Series, here: _Contracts, desk: _Desk, *, with_slope: bool) -> None:
@@ -252,19 +273,20 @@ def _fill_boundary(of: Series, here: _Contracts, desk: _Desk, *, with_slope: boo
     count = of.log_boundary.shape[1]
     steps = (level - LOWEST_LEVEL) / LEVEL_STEP - of.first_level[row]
     steps = np.minimum(np.maximum(steps, 0.0), count - 1.0)
-    first, weights = exercise_table.cubic(steps, count)
-    slopes = exercise_table.cubic_slopes(steps, first) if with_slope else ()
+    first, weights = table.cubic(steps, count)
+    slopes = table.cubic_slopes(steps, first) if with_slope else ()
     flat = of.log_boundary.reshape(-1, _SHARE.size)
     at = row * count + first
     for place in range(4):
         np.take(flat, at + place, axis=0, out=desk.entries, mode="clip")
         if with_slope:
-            weight = (slopes[place] * (-2.0 / LEVEL_STEP))[:, None]
+            weight = _column(slopes[place] * (-2.0 / LEVEL_STEP), desk.entries)
             _accumulate(desk.slope, weight, desk.entries, first=place == 0)
-        _accumulate(desk.boundary, weights[place][:, None], desk.entries, first=place == 0)
+        weight = _column(weights[place], desk.entries)
+        _accumulate(desk.boundary, weight, desk.entries, first=place == 0)
 
 
-def _accumulate(into: Floats, weight: Floats, entries: Floats, *, first: bool) -> None:
+def _accumulate(into: AnyFloats, weight: AnyFloats, entries: AnyFloats, *, first: bool) -> None:
     if first:
         np.multiply(weight, entries, out=into)
     else:
@@ -276,11 +298,11 @@ def _fill_distances(of: Series, here: _Contracts, desk: _Desk) -> None:
     row, volatility = here.row, here.volatility
     root, d2 = desk.scratch, desk.d2
     np.take(of.root_time, row, axis=0, out=root, mode="clip")
-    np.multiply(root, volatility[:, None], out=desk.total)
-    np.subtract(here.log_spot[:, None], desk.boundary[:, :-1], out=d2)
+    np.multiply(root, _column(volatility, root), out=desk.total)
+    np.subtract(_column(here.log_spot, root), desk.boundary[:, :-1], out=d2)
     d2 /= desk.total
     carry = (of.rate[row] - of.dividend_yield[row]) / volatility - 0.5 * volatility
-    root *= carry[:, None]
+    root *= _column(carry, root)
     d2 += root
     np.add(d2, desk.total, out=desk.d1)
 
@@ -296,7 +318,7 @@ def _log_boundaries(
     rate: Floats, dividend_yield: Floats, years: Floats, first: Indices, levels: int
 ) -> Floats:
     result = np.empty((rate.size, levels, _SHARE.size))
-    covered = exercise_table.covers(rate, dividend_yield, years)
+    covered = table.covers(rate, dividend_yield, years)
     for rows, fill in ((covered, _tabulated), (~covered, _solved)):
         if rows.any():
             result[rows] = fill(rate[rows], dividend_yield[rows], years[rows], first[rows], levels)
@@ -306,7 +328,7 @@ def _log_boundaries(
 def _tabulated(
     rate: Floats, dividend_yield: Floats, years: Floats, first: Indices, levels: int
 ) -> Floats:
-    return exercise_table.load().log_boundary(
+    return table.load().log_boundary(
         rate, dividend_yield, years, first_level=first, levels=levels, share=_SHARE
     )
 
@@ -314,10 +336,10 @@ def _tabulated(
 def _solved(
     rate: Floats, dividend_yield: Floats, years: Floats, first: Indices, levels: int
 ) -> Floats:
-    level = exercise_table.level_values(first[:, None] + np.arange(levels))
+    level = table.level_values(first[:, None] + np.arange(levels))
     scale = log_scale(rate, dividend_yield)[:, None]
     volatility = np.minimum(np.exp(0.5 * (scale - level)), _WILDEST).ravel()
-    curves = exercise_equation.solve(
+    curves = equation.solve(
         np.repeat(rate, levels),
         np.repeat(dividend_yield, levels),
         volatility,

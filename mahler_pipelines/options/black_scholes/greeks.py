@@ -14,10 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from mahler_pipelines.options.black import LOG_SQRT_2PI
+from mahler_pipelines.options.black_scholes.black import LOG_SQRT_2PI
+from mahler_pipelines.options.black_scholes.carried import Carried, carry, check_terms
+from mahler_pipelines.options.black_scholes.mills_table import (
+    beyond_table,
+    mills_table,
+    table_mills,
+)
 from mahler_pipelines.options.blocks import Columns, chosen, in_blocks
-from mahler_pipelines.options.carried import Carried, carry, check_terms
-from mahler_pipelines.options.mills_table import beyond_table, mills_table, table_mills
 
 Floats = NDArray[np.float64]
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from mahler_pipelines.options import early_exercise
-from mahler_pipelines.options.early_exercise import Series, SpotSlopes
+from mahler_pipelines.options.early_exercise import premium as early_exercise
+from mahler_pipelines.options.early_exercise.premium import Series, SpotSlopes
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -67,7 +67,7 @@ class Puts:
         )
 
     def level(self, volatility: Floats) -> Floats:
-        """Return the place of a volatility among the levels of `options.exercise_table`."""
+        """Return the place of a volatility among the levels of `options.early_exercise.table`."""
         return early_exercise.log_scale(self.rate, self.dividend_yield) - 2.0 * np.log(volatility)
 
 
@@ -89,24 +89,27 @@ class Piece:
     row: Indices
 
     @classmethod
-    def of(cls, puts: Puts, *, lowest: Floats, highest: Floats) -> "Piece":
+    def of(cls, puts: Puts, *, lowest: Floats, highest: Floats, single: bool = False) -> "Piece":
         """Lay out the boundaries that volatilities between these two, (n,), need."""
         first, row = _series_rows(puts)
         low, high = np.full(first.size, np.inf), np.zeros(first.size)
         np.minimum.at(low, row, lowest)
         np.maximum.at(high, row, highest)
         rate, held, years = puts.rate[first], puts.dividend_yield[first], puts.years[first]
-        return cls(puts, early_exercise.series(rate, held, years, lowest=low, highest=high), row)
+        laid_out = early_exercise.series(rate, held, years, lowest=low, highest=high, single=single)
+        return cls(puts, laid_out, row)
 
     def at(self, rows: Indices | Flags) -> "Piece":
         """Return the piece with these puts only."""
         return Piece(self.puts.at(rows), self.series, self.row[rows])
 
-    def values(self, volatility: Floats) -> Values:
-        """Value every put at its volatility."""
+    def values(self, volatility: Floats, *, with_vega: bool = True) -> Values:
+        """Value every put at its volatility; without `with_vega` its slope is NaN."""
         puts = self.puts
         price, vega = european_unit(puts, volatility)
-        added = early_exercise.premium(self.series, self.row, puts.log_spot, volatility)
+        added = early_exercise.premium(
+            self.series, self.row, puts.log_spot, volatility, with_vega=with_vega
+        )
         exercised = puts.log_spot <= added.log_boundary
         intrinsic = -np.expm1(puts.log_spot)
         price = np.where(exercised, intrinsic, np.maximum(price + added.value, intrinsic))

@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from mahler_pipelines.options.black import Floats
-from mahler_pipelines.options.dividend_grid import Sheet
+from mahler_pipelines.options.black_scholes.black import Floats
+from mahler_pipelines.options.cash_dividends.grid import Sheet
 
 _FEW: Final = 8
 

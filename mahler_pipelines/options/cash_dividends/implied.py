@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mahler_pipelines.options import european
-from mahler_pipelines.options.black import Floats
-from mahler_pipelines.options.dividend_contracts import (
+from mahler_pipelines.options.black_scholes.black import Floats
+from mahler_pipelines.options.black_scholes.implied import NoVolatility
+from mahler_pipelines.options.cash_dividends.contracts import (
     DividendModel,
     Terms,
     value_without_volatility,
 )
-from mahler_pipelines.options.dividend_exercise import diffusing, values
-from mahler_pipelines.options.dividend_greeks import european_greeks
+from mahler_pipelines.options.cash_dividends.exercise import diffusing, values
+from mahler_pipelines.options.cash_dividends.greeks import european_greeks
 from mahler_pipelines.options.dividends import DividendSchedule, dividend_schedule
-from mahler_pipelines.options.implied import NoVolatility
 
 _Function = Callable[[NDArray[np.intp], Floats], Floats]
 

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahler_pipelines.options import european
-from mahler_pipelines.options.american_puts import Piece, Puts, pieces
+from mahler_pipelines.options.black_scholes.greeks import DAYS_PER_YEAR, Greeks, SecondOrderGreeks
 from mahler_pipelines.options.blocks import Columns, in_blocks
-from mahler_pipelines.options.dividend_contracts import Terms, value_without_volatility
+from mahler_pipelines.options.cash_dividends.contracts import Terms, value_without_volatility
 from mahler_pipelines.options.dividends import dividend_schedule
-from mahler_pipelines.options.early_exercise import is_exercised_early
-from mahler_pipelines.options.greeks import DAYS_PER_YEAR, Greeks, SecondOrderGreeks
+from mahler_pipelines.options.early_exercise.premium import is_exercised_early
+from mahler_pipelines.options.early_exercise.puts import Piece, Puts, pieces
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -129,13 +129,13 @@ def _second_order_of(
 def _prices(terms: Terms) -> Floats:
     with np.errstate(invalid="ignore"):
         quiet = (terms.volatility == 0) | (terms.years == 0)
-    found = european.price(**_named(terms))
+    exercise = terms.right * (terms.spot - terms.strike)
+    found = np.maximum(european.price(**_named(terms)), exercise)
     if quiet.any():
         found = np.where(quiet, value_without_volatility(terms, dividend_schedule(())), found)
     for rows, piece in _early_pieces(terms, _puts(terms)):
-        values, exercise = piece.values(terms.volatility[rows]), terms.at(rows)
-        paid = exercise.right * (exercise.spot - exercise.strike)
-        found[rows] = np.where(values.exercised, paid, piece.puts.strike * values.price)
+        values = piece.values(terms.volatility[rows], with_vega=False)
+        found[rows] = np.where(values.exercised, exercise[rows], piece.puts.strike * values.price)
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mahler_pipelines.options.bracketed import bracketed_total_volatility
+from mahler_pipelines.options.black_scholes.bracketed import bracketed_total_volatility
 
 Floats = NDArray[np.float64]
 

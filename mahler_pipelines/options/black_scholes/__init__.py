@@ -1,0 +1,1 @@
+"""European options: the formulas, and their inverse."""

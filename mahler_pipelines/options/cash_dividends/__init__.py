@@ -1,0 +1,1 @@
+"""American options on cash dividends: backward induction on grids."""

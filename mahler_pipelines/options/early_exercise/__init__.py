@@ -1,0 +1,1 @@
+"""American options on a continuous yield: the boundary, and what it is worth."""
