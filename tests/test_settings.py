@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mahler_pipelines.errors import LiveTradingRefused, MahlerError, SettingsError
+from mahler_pipelines.market.regimes import Regime
 from mahler_pipelines.risk.exit_terms import ExitTerms
 from mahler_pipelines.settings import (
     LIVE_PHRASE,
@@ -380,3 +381,13 @@ def test_any_overrides_load_or_are_refused_by_name(overrides: dict[str, Any]) ->
     with contextlib.suppress(MahlerError):
         settings = Settings.load(overrides, directory=Path("nowhere"), environ={})
         assert settings.mode in Mode
+
+
+def test_refused_regimes_are_read_by_name_and_handed_on(tmp_path: Path) -> None:
+    """`mahler dev` tells its children by the environment what it was told."""
+    settings = load(tmp_path, {"screen": {"regimes_refused": "stressed, calm"}})
+    assert settings.screen.regimes_refused == (Regime.STRESSED, Regime.CALM)
+    again = load(tmp_path, environ=settings.environment())
+    assert again.screen.regimes_refused == settings.screen.regimes_refused
+    with pytest.raises(SettingsError, match="regimes_refused"):
+        load(tmp_path, environ={"MAHLER_SCREEN__REGIMES_REFUSED": "wild"})

@@ -1,13 +1,19 @@
 """Pictures of the desk's own tables, as markdown for asset metadata."""
 
 from collections.abc import Sequence
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
 
 from mahler_pipelines.decisions.recommendation import Recommendation
-from mahler_pipelines.options.contracts import SHARES_PER_CONTRACT
-from mahler_pipelines.options.european import DAYS_PER_YEAR, price, probability_below
+from mahler_pipelines.options import american, european
+from mahler_pipelines.options.contracts import (
+    SHARES_PER_CONTRACT,
+    ExerciseStyle,
+    exercise_style,
+)
+from mahler_pipelines.options.european import DAYS_PER_YEAR, probability_below
 from mahler_pipelines.pictures.equity_curve import equity_curve
 from mahler_pipelines.pictures.markdown import NOTHING, embed_png
 from mahler_pipelines.pictures.payoff import PayoffCurve, payoff
@@ -52,6 +58,10 @@ def payoff_picture(shown: Recommendation, *, rate: float) -> str:
     return embed_png(png, f"payoff of {shown.id}")
 
 
+def _model(root: str) -> ModuleType:
+    return american if exercise_style(root) is ExerciseStyle.AMERICAN else european
+
+
 def _curve(shown: Recommendation, *, rate: float) -> PayoffCurve:
     spot, years = float(shown.underlying_price), shown.dte / DAYS_PER_YEAR
     volatilities = {quote.symbol: quote.implied_volatility for quote in shown.quotes}
@@ -63,7 +73,7 @@ def _curve(shown: Recommendation, *, rate: float) -> PayoffCurve:
     prices = np.linspace(low, high, POINTS)
     today = sum(
         leg.signed_ratio
-        * price(
+        * _model(leg.contract.root).price(
             right=int(leg.contract.right),
             spot=prices,
             strike=float(leg.contract.strike),

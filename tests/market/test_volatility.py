@@ -1,7 +1,6 @@
 """Volatility of contracts, at the money and at a constant maturity, against known smiles."""
 
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mahler_pipelines.errors import BadInput
-from mahler_pipelines.market.chains import conform_quotes, empty_quotes
+from mahler_pipelines.market.chains import empty_quotes
 from mahler_pipelines.market.rates import RateCurve
 from mahler_pipelines.market.term_structure import term_slope
 from mahler_pipelines.market.volatility import (
@@ -307,37 +306,3 @@ def test_each_underlying_has_its_own_maturity() -> None:
     found = constant_maturity_volatility(two)
     assert found["underlying"].tolist() == ["ABC", "XYZ"]
     assert found["implied_volatility"].tolist() == pytest.approx([0.4, 0.1])
-
-
-def _recorded(rows: pd.DataFrame) -> pd.DataFrame:
-    rows = rows.rename(columns={"symbol": "underlying", "underlying": "underlying_price"})
-    expiration = pd.to_datetime(rows["expiration"]).astype("datetime64[us]")
-    thousandths = (rows["strike"] * 1000).round().astype("int64").astype("str").str.zfill(8)
-    symbol = rows["root"] + expiration.dt.strftime("%y%m%d") + rows["type"] + thousandths
-    right = np.where(rows["type"] == "C", 1, -1)
-    return conform_quotes(rows.assign(expiration=expiration, symbol=symbol, right=right))
-
-
-def test_thirty_day_volatility_of_spx_follows_the_vix(shared_data: Path) -> None:
-    """The VIX is wider (it weighs the wings), but must move with the money: 0.96 in level."""
-    chains = pd.read_parquet(shared_data / "chains_spx_2019q2.parquet")
-    indices = pd.read_parquet(shared_data / "cboe_vol_indices.parquet").set_index("date")["VIX"]
-    found = {}
-    for day in sorted(chains["quote_date"].unique()):
-        rows = chains[chains["quote_date"] == day]
-        valued = implied_volatilities(
-            _recorded(rows),
-            as_of=CALENDAR.close(day) - timedelta(minutes=1),
-            rates=RateCurve.flat(0.024),
-            dividend_yields={"SPX": 0.019},
-            calendar=CALENDAR,
-        )
-        otm = valued["right"] * (valued["strike"] - valued["forward"]) > 0
-        usable = valued[otm & (valued["quote_defect"] == "")]
-        assert (usable["iv_reason"] == "").all()
-        row = constant_maturity_volatility(atm_volatility(valued)).iloc[0]
-        assert row["method"] == MaturityMethod.INTERPOLATED
-        found[day] = row["implied_volatility"]
-    ours = pd.Series(found)
-    assert len(ours) == 56
-    assert ours.corr(indices.loc[list(ours.index)]) >= 0.96
