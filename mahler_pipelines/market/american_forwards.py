@@ -1,19 +1,23 @@
 """Forwards from American options: what early exercise is worth is taken out of prices first."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from mahler_pipelines.market.brackets import Floats, Indices
-from mahler_pipelines.market.forwards import NEAREST_PAIRS, ChainArrays, Forwards, forwards
+from mahler_pipelines.market.brackets import Floats, Indices, group_median
+from mahler_pipelines.market.forwards import (
+    ChainArrays,
+    Forwards,
+    forwards_of_pairs,
+    nearest_pairs,
+)
 from mahler_pipelines.options import american, european
 
-NEAREST_STRIKES: Final = NEAREST_PAIRS + 1
-"""Per expiration and right, how many contracts around the forward lose their premium."""
-
-_ROUNDS: Final = 3
-_LAST_CHANGE: Final = 1e-6
+_MOST_ROUNDS: Final = 10
+_LARGEST_STEP: Final = 0.3
+_LAST_CHANGE: Final = 1e-5
+"""Of spot: a tenth of a cent on a share of 100, far below what any quote resolves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,69 +44,71 @@ def american_forwards(chain: ChainArrays, *, minimum_pairs: int) -> Forwards:
 
     C - P of American options is not that of a forward: with the yield that a forward implies,
     prices near it are inverted and their early-exercise premium subtracted, which gives the next
-    forward, until they agree. A price without an American volatility drops out. The volatilities
-    of the first round do for the others: they move the premium by far less than the yield does.
+    forward, until they agree: at once for weeks, after some rounds for years. A price without an
+    American volatility drops out.
     """
-    found = forwards(chain, minimum_pairs=minimum_pairs)
-    if not chain.american.any():
-        return found
-    near = _near(chain, found)
-    volatility = american.implied_volatility(price=near.price, **_terms(near, found))
-    for _ in range(_ROUNDS):
-        relieved = _relieved(near, found, volatility)
-        before, found = found, forwards(relieved, minimum_pairs=minimum_pairs)
-        found = _kept(before, found, chain)
-        with np.errstate(invalid="ignore"):
-            change = np.abs(found.forward - before.forward) / chain.spot
-        if not np.nanmax(change, initial=0.0) > _LAST_CHANGE:
+    pairs = nearest_pairs(chain)
+    difference = chain.price[pairs.call] - chain.price[pairs.put]
+    found = forwards_of_pairs(chain, pairs, difference, minimum_pairs=minimum_pairs)
+    at = np.flatnonzero(chain.american[pairs.group])
+    rows = np.stack([pairs.call[at], pairs.put[at]])
+    volatility = _first_volatility(chain, found, rows)
+    paid = difference.copy()
+    for _ in range(_MOST_ROUNDS):
+        if not at.size:
             break
+        premium, volatility = _premium(chain, found, rows, volatility)
+        difference[at] = paid[at] - (premium[0] - premium[1])
+        before = found
+        found = forwards_of_pairs(chain, pairs, difference, minimum_pairs=minimum_pairs)
+        moved = np.abs(found.forward - before.forward) > _LAST_CHANGE * chain.spot
+        going = moved[pairs.group[at]]
+        at, rows, volatility = at[going], rows[:, going], volatility[:, going]
     return found
 
 
-def _kept(before: Forwards, after: Forwards, chain: ChainArrays) -> Forwards:
-    american = chain.american
-    return Forwards(
-        forward=np.where(american, after.forward, before.forward),
-        pairs=np.where(american, after.pairs, before.pairs),
-        source=np.where(american, after.source, before.source),
-    )
+def _first_volatility(chain: ChainArrays, found: Forwards, rows: Indices) -> Floats:
+    """Return the European volatility, from which the American one is some steps away.
+
+    Where there is none, the median of the expiration's others. NaN for a price at or below what
+    exercise now brings.
+    """
+    terms, paid = _terms(chain, found, rows), chain.price[rows]
+    above = paid > terms["right"] * (terms["spot"] - terms["strike"])
+    guess = european.implied_volatility(price=paid, **terms)
+    known, group = np.isfinite(guess), chain.group[rows]
+    usual = group_median(group=group[known], value=guess[known], groups=chain.spot.size)
+    return np.where(above, np.where(known, guess, usual[group]), np.nan)
 
 
-def _near(chain: ChainArrays, found: Forwards) -> ChainArrays:
-    """Return the rows of American groups nearest to their forward, of those that may speak."""
-    rows = np.flatnonzero(chain.usable & chain.american[chain.group])
-    distance = np.abs(chain.strike[rows] - found.forward[chain.group[rows]])
-    order = np.lexsort((distance, chain.right[rows], chain.group[rows]))
-    side = 2 * chain.group[rows] + (chain.right[rows] > 0)
-    ordered = side[order]
-    place = np.arange(ordered.size) - np.searchsorted(ordered, ordered, side="left")
-    return _rows(chain, np.sort(rows[order[place < NEAREST_STRIKES]]))
+def _premium(
+    chain: ChainArrays, found: Forwards, rows: Indices, volatility: Floats
+) -> tuple[Floats, Floats]:
+    """Return what early exercise is worth in each row, and the next volatility; shaped as `rows`.
+
+    Both are NaN where there is no volatility. The volatility takes a Newton step towards the price,
+    from which it also drifts when the yield moves.
+    """
+    solved = np.isfinite(volatility)
+    terms = _terms(chain, found, rows[solved])
+    sigma = volatility[solved]
+    value, vega = american.price_and_vega(**terms, volatility=sigma)
+    worth, following = np.full(rows.shape, np.nan), volatility.copy()
+    worth[solved] = value - european.price(**terms, volatility=sigma)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        step = (chain.price[rows[solved]] - value) / (100.0 * vega)
+    step = np.clip(step, -_LARGEST_STEP * sigma, _LARGEST_STEP * sigma)
+    following[solved] = sigma + np.where(np.isfinite(step), step, -_LARGEST_STEP * sigma)
+    return worth, following
 
 
-def _rows(chain: ChainArrays, rows: Indices) -> ChainArrays:
-    columns = {
-        name: getattr(chain, name)[rows] for name in ("group", "right", "strike", "price", "usable")
-    }
-    return replace(chain, **columns)
-
-
-def _terms(near: ChainArrays, found: Forwards) -> dict[str, Any]:
-    with_carry, group = carry(near, found), near.group
+def _terms(chain: ChainArrays, found: Forwards, rows: Indices) -> dict[str, Any]:
+    with_carry, group = carry(chain, found), chain.group[rows]
     return {
-        "right": near.right,
+        "right": chain.right[rows],
         "spot": with_carry.spot[group],
-        "strike": near.strike,
-        "years": near.years[group],
-        "rate": near.rate[group],
+        "strike": chain.strike[rows],
+        "years": chain.years[group],
+        "rate": chain.rate[group],
         "dividend_yield": with_carry.dividend_yield[group],
     }
-
-
-def _relieved(near: ChainArrays, found: Forwards, volatility: Floats) -> ChainArrays:
-    """Return the rows with European prices: American ones less their premium."""
-    solved = np.isfinite(volatility)
-    terms = {name: values[solved] for name, values in _terms(near, found).items()}
-    terms["volatility"] = volatility[solved]
-    price = np.full(near.price.shape, np.nan)
-    price[solved] = near.price[solved] - american.price(**terms) + european.price(**terms)
-    return replace(near, price=price, usable=near.usable & solved)

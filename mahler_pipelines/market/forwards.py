@@ -59,44 +59,84 @@ class Forwards:
             return np.asarray(chain.rate - np.log(self.forward / chain.spot) / chain.years)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ParityPairs:
+    """Calls and puts of one strike, at most `NEAREST_PAIRS` per group: their rows in the chain."""
+
+    group: Indices
+    call: Indices
+    put: Indices
+
+
 def forwards(chain: ChainArrays, *, minimum_pairs: int) -> Forwards:
     """Return the forward of each group from put-call parity, else from carry.
 
-    Parity holds for European options: `american_forwards` makes American prices such before.
-    The median of K + exp(rT)(C - P) over the `NEAREST_PAIRS` usable pairs with the
-    smallest |C - P| (Hull, eq. 17.3; CBOE's VIX method takes the single smallest). Fewer than
-    `minimum_pairs`, or a forward further from carry than 5 % plus 10 % a year, falls back to
-    spot exp((r - q)T), with q = 0 where the yield is unknown; the source says which.
+    Parity holds for European options; `american_forwards` makes American prices such before.
+    The median of K + exp(rT)(C - P) over `nearest_pairs` (Hull, eq. 17.3; CBOE's VIX method takes
+    the single nearest). Fewer than `minimum_pairs`, or a forward further from carry than 5 % plus
+    10 % a year, falls back to spot exp((r - q)T), with q = 0 where the yield is unknown; the
+    source says which.
     """
+    pairs = nearest_pairs(chain)
+    difference = chain.price[pairs.call] - chain.price[pairs.put]
+    return forwards_of_pairs(chain, pairs, difference, minimum_pairs=minimum_pairs)
+
+
+def nearest_pairs(chain: ChainArrays) -> ParityPairs:
+    """Return the usable pairs with the smallest |C - P|, which are those nearest the forward."""
+    rows = np.flatnonzero(chain.usable)
+    order = rows[np.lexsort((chain.strike[rows], chain.group[rows]))]
+    group, strike, right = chain.group[order], chain.strike[order], chain.right[order]
+    same = (group[1:] == group[:-1]) & (strike[1:] == strike[:-1])
+    first = np.flatnonzero(same & (right[1:] != right[:-1]))
+    one, other = order[first], order[first + 1]
+    is_call = right[first] > 0
+    call, put = np.where(is_call, one, other), np.where(is_call, other, one)
+    distance = np.abs(chain.price[call] - chain.price[put])
+    around = _around_least(chain.group[call], distance)
+    nearest = around[np.lexsort((distance[around], chain.group[call[around]]))]
+    group = chain.group[call[nearest]]
+    place = np.arange(group.size) - np.searchsorted(group, group, side="left")
+    chosen = nearest[place < NEAREST_PAIRS]
+    return ParityPairs(chain.group[call[chosen]], call[chosen], put[chosen])
+
+
+def _around_least(group: Indices, distance: Floats) -> Indices:
+    """Return the rows next to each group's least distance; groups in order, strikes in theirs.
+
+    |C - P| falls and rises with the strike, so that the nearest pairs stand together.
+    """
+    if not group.size:
+        return np.empty(0, dtype=np.intp)
+    starts = np.flatnonzero(np.append(True, group[1:] != group[:-1]))
+    ends = np.append(starts[1:], group.size)
+    least = np.repeat(np.minimum.reduceat(distance, starts), ends - starts)
+    hits = np.flatnonzero(distance == least)
+    middle = hits[np.searchsorted(hits, starts)]
+    window = middle[:, None] + np.arange(1 - NEAREST_PAIRS, NEAREST_PAIRS)
+    inside = (window >= starts[:, None]) & (window < ends[:, None])
+    return np.asarray(window[inside])
+
+
+def forwards_of_pairs(
+    chain: ChainArrays, pairs: ParityPairs, difference: Floats, *, minimum_pairs: int
+) -> Forwards:
+    """Return the forwards that differences C - P of European prices give; NaN speaks for none."""
     growth = np.exp(chain.rate * chain.years)
     known = np.isfinite(chain.carry_yield)
     carry = chain.spot * growth * np.exp(-np.where(known, chain.carry_yield, 0.0) * chain.years)
-    parity, pairs = _parity(chain, growth)
+    speaks = np.isfinite(difference)
+    group = pairs.group[speaks]
+    implied = chain.strike[pairs.call[speaks]] + growth[group] * difference[speaks]
+    count = np.bincount(group, minlength=growth.size)
+    parity = group_median(group=group, value=implied, groups=growth.size)
     with np.errstate(invalid="ignore", divide="ignore"):
         basis = np.abs(np.log(parity / carry))
     limit = _BASIS_LIMIT + _BASIS_LIMIT_PER_YEAR * np.maximum(chain.years, 0.0)
-    accepted = (pairs >= minimum_pairs) & (basis <= limit)
+    accepted = (count >= minimum_pairs) & (basis <= limit)
     fallback = np.where(known, ForwardSource.CARRY.value, ForwardSource.CARRY_WITHOUT_YIELD.value)
     return Forwards(
         forward=np.where(accepted, parity, carry),
-        pairs=np.where(accepted, pairs, 0),
+        pairs=np.where(accepted, count, 0),
         source=np.where(accepted, ForwardSource.PARITY.value, fallback),
     )
-
-
-def _parity(chain: ChainArrays, growth: Floats) -> tuple[Floats, Indices]:
-    rows = np.flatnonzero(chain.usable)
-    order = rows[np.lexsort((chain.right[rows], chain.strike[rows], chain.group[rows]))]
-    group, strike, right = chain.group[order], chain.strike[order], chain.right[order]
-    same = (group[1:] == group[:-1]) & (strike[1:] == strike[:-1])
-    paired = np.flatnonzero(same & (right[:-1] < 0) & (right[1:] > 0))
-    group, strike = group[paired], strike[paired]
-    difference = chain.price[order[paired + 1]] - chain.price[order[paired]]
-    nearest = np.lexsort((np.abs(difference), group))
-    group, strike, difference = group[nearest], strike[nearest], difference[nearest]
-    place = np.arange(group.size) - np.searchsorted(group, group, side="left")
-    near = place < NEAREST_PAIRS
-    group = group[near]
-    implied = strike[near] + growth[group] * difference[near]
-    count = np.bincount(group, minlength=growth.size)
-    return group_median(group=group, value=implied, groups=growth.size), count

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,9 +87,10 @@ def implied_volatilities(
         quotes, as_of=as_of, rates=rates, dividend_yields=dividend_yields, calendar=calendar
     )
     implied = american_forwards(chain, minimum_pairs=MINIMUM_PAIRS)
-    added = value_chain(chain, implied, with_greeks=with_greeks)
-    own = pd.DataFrame({"mid": chain.price, "quote_defect": defects.array}, index=quotes.index)
-    return pd.concat([quotes, own, added.set_axis(quotes.index)], axis=1)
+    added = value_columns(chain, implied, with_greeks=with_greeks)
+    columns: dict[str, Any] = {str(name): column for name, column in quotes.items()}
+    columns |= {"mid": chain.price, "quote_defect": defects.array, **added}
+    return pd.DataFrame(columns, index=quotes.index, copy=False)
 
 
 def chain_arrays(
@@ -141,12 +143,14 @@ def group_codes(keys: pd.DataFrame) -> tuple[Indices, Indices, pd.DataFrame]:
     return group.astype(np.intp), first, keys.iloc[first].reset_index(drop=True)
 
 
-def value_chain(chain: ChainArrays, implied: Forwards, *, with_greeks: bool = True) -> pd.DataFrame:
-    """Invert every price and return years, rate, forward, volatility, reason and greeks per row."""
+def value_columns(
+    chain: ChainArrays, implied: Forwards, *, with_greeks: bool = True
+) -> dict[str, NDArray[Any] | ExtensionArray]:
+    """Invert every price: years, rate, forward, volatility, reason and greeks per row, by name."""
     group = chain.group
     found = contract_volatilities(chain, implied)
     greeks = contract_greeks(chain, implied, found) if with_greeks else {}
-    columns = {
+    return {
         "years": chain.years[group],
         "rate": chain.rate[group],
         "forward": implied.forward[group],
@@ -157,7 +161,6 @@ def value_chain(chain: ChainArrays, implied: Forwards, *, with_greeks: bool = Tr
         "iv_reason": _texts(_REASONS).take(found.reason),
         **greeks,
     }
-    return pd.DataFrame(columns)
 
 
 def _texts(values: NDArray[np.str_]) -> ExtensionArray:

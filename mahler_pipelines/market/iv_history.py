@@ -16,7 +16,7 @@ from mahler_pipelines.market.implied import (
     expires_at,
     group_codes,
     is_american,
-    value_chain,
+    value_columns,
 )
 from mahler_pipelines.market.rates import RateCurve
 from mahler_pipelines.market.sessions import TradingCalendar
@@ -102,8 +102,9 @@ def historical_constant_maturity(
         carry_yield=floats(terms["underlying"].map(dict(dividend_yields or {}))),
         american=is_american(terms["root"]),
     )
-    valued = value_chain(chain, american_forwards(chain, minimum_pairs=1))
-    rows = pd.concat([rows, valued], axis=1).assign(quote_defect="")
+    implied = american_forwards(chain, minimum_pairs=1)
+    valued = value_columns(chain, implied, with_greeks=False)
+    rows = rows.assign(**valued, quote_defect="")
     return constant_maturity_volatility(atm_volatility(rows), days=days)
 
 

@@ -36,8 +36,9 @@ def quote_defects(
         QuoteDefect.LOCKED: bid == ask,
         QuoteDefect.STALE: stale,
     }
-    codes = np.select(list(findings.values()), [defect.value for defect in findings], "")
-    return pd.Series(codes, index=quotes.index, dtype="str", name="quote_defect")
+    codes = np.select(list(findings.values()), range(1, len(findings) + 1), 0)
+    texts = pd.array(["", *(defect.value for defect in findings)], dtype="str").take(codes)
+    return pd.Series(texts, index=quotes.index, name="quote_defect")
 
 
 def mid(quotes: pd.DataFrame) -> "pd.Series[float]":

@@ -38,16 +38,17 @@ def valued(shared_data: Path) -> dict[date, pd.DataFrame]:
         columns={"date": "session"}
     )
     rates["session"] = pd.to_datetime(rates["session"]).astype("datetime64[us]")
+    sessions = sorted(chains["quote_date"].unique())
     return {
         day: implied_volatilities(
-            _recorded(rows),
+            _recorded(chains[chains["quote_date"] == day]),
             as_of=CALENDAR.close(day) - timedelta(minutes=1),
             rates=rate_curve(rates, as_of=day, flat=0.024),
             dividend_yields={},
             calendar=CALENDAR,
             with_greeks=False,
         )
-        for day, rows in chains.groupby("quote_date")
+        for day in sessions
     }
 
 

@@ -31,7 +31,7 @@ Indices = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
 RULE: Final = equation.quadrature(16, lean=0.2)
-CHUNK_ROWS: Final = 4_096
+CHUNK_ROWS: Final = 8_192
 """Contracts whose arrays over the points stay in the second-level cache."""
 
 _SHARE: Final = np.append(RULE.cosine, 1.0)

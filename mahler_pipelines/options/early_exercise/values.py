@@ -26,9 +26,12 @@ _GREEKS: Final = 5
 
 
 def fill_prices(columns: Columns, filled: Columns) -> None:
-    """Fill the price per share of each row of a block."""
+    """Fill the price per share of each row of a block, and its vega where a column waits for it."""
     terms = _full(columns, filled[0].size)
-    filled[0][:] = _prices(terms)
+    vega = filled[1] if len(filled) > 1 else None
+    if vega is not None:
+        vega[:] = european.greeks(**_named(terms), threads=1).vega
+    filled[0][:] = _prices(terms, vega=vega)
 
 
 def fill_boundaries(columns: Columns, filled: Columns) -> None:
@@ -126,7 +129,8 @@ def _second_order_of(
         )
 
 
-def _prices(terms: Terms) -> Floats:
+def _prices(terms: Terms, *, vega: Floats | None = None) -> Floats:
+    """Return the prices; fill the vegas of what is exercised early."""
     with np.errstate(invalid="ignore"):
         quiet = (terms.volatility == 0) | (terms.years == 0)
     exercise = terms.right * (terms.spot - terms.strike)
@@ -134,7 +138,9 @@ def _prices(terms: Terms) -> Floats:
     if quiet.any():
         found = np.where(quiet, value_without_volatility(terms, dividend_schedule(())), found)
     for rows, piece in _early_pieces(terms, _puts(terms)):
-        values = piece.values(terms.volatility[rows], with_vega=False)
+        values = piece.values(terms.volatility[rows], with_vega=vega is not None)
+        if vega is not None:
+            vega[rows] = piece.puts.strike * values.vega * _PER_POINT
         found[rows] = np.where(values.exercised, exercise[rows], piece.puts.strike * values.price)
     return found
 
