@@ -90,9 +90,11 @@ def test_program_that_ends_is_an_error_that_quotes_its_log(tmp_path: Path) -> No
     sources = modules(tmp_path, brief="raise SystemExit('no such thing')")
     with companions(sources, tmp_path / "logs") as held:
         held.start("brief", "brief", [])
-        assert left_over(descendants(os.getpid()), seconds=20) == set()
         with pytest.raises(CompanionDied, match=r"(?s)brief ended with 1.*no such thing"):
-            held.require_running()
+            # The kernel's list of children may miss one for a moment: ask the one who started it.
+            for _ in range(400):
+                held.require_running()
+                time.sleep(0.05)
 
 
 def test_killed_parent_takes_its_programs_along(tmp_path: Path) -> None:
