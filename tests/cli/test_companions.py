@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mahler_pipelines.cli.claiming import BookInUse, claimed
-from mahler_pipelines.cli.companions import CompanionDied, companions
+from mahler_pipelines.cli.companions import CompanionDied, Companions, companions
 from mahler_pipelines.storage.books import BookPaths
 from tests.cli.processes import descendants, left_over
 from tests.cli.programs import environment
@@ -86,15 +86,20 @@ def test_program_is_asked_politely_even_from_the_background(tmp_path: Path) -> N
     assert (tmp_path / "logs" / "polite.log").read_text() == "up\nleft\n"
 
 
+def watch(held: Companions, *, seconds: float) -> None:
+    """Look until a program is missing; the kernel's list of children may lag a moment behind."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        held.require_running()
+        time.sleep(0.05)
+
+
 def test_program_that_ends_is_an_error_that_quotes_its_log(tmp_path: Path) -> None:
     sources = modules(tmp_path, brief="raise SystemExit('no such thing')")
     with companions(sources, tmp_path / "logs") as held:
         held.start("brief", "brief", [])
         with pytest.raises(CompanionDied, match=r"(?s)brief ended with 1.*no such thing"):
-            # The kernel's list of children may miss one for a moment: ask the one who started it.
-            for _ in range(400):
-                held.require_running()
-                time.sleep(0.05)
+            watch(held, seconds=20)
 
 
 def test_killed_parent_takes_its_programs_along(tmp_path: Path) -> None:
