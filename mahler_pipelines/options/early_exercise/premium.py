@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
-RULE: Final = equation.quadrature(16, lean=0.2)
+RULE: Final = equation.quadrature(16, lean=0.45)
 CHUNK_ROWS: Final = 8_192
 """Contracts whose arrays over the points stay in the second-level cache."""
 
