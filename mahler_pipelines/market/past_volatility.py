@@ -141,11 +141,7 @@ def _from_option_bars(missing: pd.DataFrame, past: PastMarket, bars: pd.DataFram
     chosen = near_money_symbols(contracts, shares, sessions=days, days=MATURITY_DAYS)
     if chosen.empty:
         return empty_history()
-    closes = past.market_data.option_daily_bars(
-        sorted(chosen["symbol"].unique()), start=min(days), end=max(days)
-    )
-    # A contract's bars run through its life; it was near the money when it was chosen.
-    closes = closes.merge(chosen[["symbol", "session"]], on=["symbol", "session"])
+    closes = _closes(chosen, past.market_data)
     if closes.empty:
         return empty_history()
     found = historical_constant_maturity(
@@ -157,6 +153,25 @@ def _from_option_bars(missing: pd.DataFrame, past: PastMarket, bars: pd.DataFram
         calendar=past.calendar,
     )
     return _known(found, HistorySource.OPTION_BARS)
+
+
+def _closes(chosen: pd.DataFrame, market_data: MarketData) -> pd.DataFrame:
+    """Closes of the contracts in the sessions they were chosen for.
+
+    A contract's bars run through its life, of which some weeks are wanted: contracts are asked for
+    by the month they expire in, each month for its own sessions only.
+    """
+    months = chosen.groupby(chosen["expiration"].dt.to_period("M"), sort=True)
+    found = [
+        market_data.option_daily_bars(
+            sorted(of_month["symbol"].unique()),
+            start=of_month["session"].min().date(),
+            end=of_month["session"].max().date(),
+        )
+        for _, of_month in months
+    ]
+    closes = pd.concat(found, ignore_index=True)
+    return closes.merge(chosen[["symbol", "session"]], on=["symbol", "session"])
 
 
 def _listed(underlying: str, days: list[date], market_data: MarketData) -> pd.DataFrame:
