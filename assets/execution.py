@@ -12,8 +12,9 @@ from mahler_pipelines.execution.account_view import GateRecheck
 from mahler_pipelines.execution.broker import Broker
 from mahler_pipelines.execution.desk import ExecutionDesk, ExecutionTerms
 from mahler_pipelines.execution.desk_terms import DeskTerms
-from mahler_pipelines.execution.monitoring import MonitorReport, watch
-from mahler_pipelines.execution.reconciliation import reconcile
+from mahler_pipelines.execution.halting import halt_if_due
+from mahler_pipelines.execution.looks import look
+from mahler_pipelines.execution.monitoring import MonitorReport
 from mahler_pipelines.execution.submission import ExecutionStatus, execute
 from mahler_pipelines.execution.trades import PositionMark, Trade
 from mahler_pipelines.market.data import MarketData
@@ -112,6 +113,7 @@ def execution_assets(account_id: str) -> list[dg.AssetsDefinition]:
                 ),
             },
         )
+        halt_if_due(desk, terms.halts)
 
     @dg.multi_asset(
         name=f"{account_id}_positions_and_exits",
@@ -154,10 +156,10 @@ def execution_assets(account_id: str) -> list[dg.AssetsDefinition]:
         lake: dg.ResourceParam[Lake],
         terms: dg.ResourceParam[DeskTerms],
     ) -> Iterator[dg.MaterializeResult[None]]:
-        """Watch what is open, close what is due."""
+        """Watch what is open, close what is due, halt where a limit is reached."""
         desk = _execution_desk(context, account_id, ledger, broker, market_data, lake, terms)
-        report = watch(desk, exits=terms.exits)
-        findings = reconcile(desk)
+        looked = look(desk, exits=terms.exits, halts=terms.halts, underlyings=terms.universe)
+        report, findings = looked.report, looked.findings
         yield dg.MaterializeResult(
             asset_key=positions,
             metadata={
@@ -167,6 +169,7 @@ def execution_assets(account_id: str) -> list[dg.AssetsDefinition]:
                 "settled_orders": len(report.settled),
                 "expired_trades": len(report.expired),
                 "snapshot_hash": report.snapshot_hash or "none",
+                "halted": "; ".join(map(str, looked.halted)) or "none",
                 "marks": dg.MetadataValue.md(_marks(report)),
             },
             check_results=[

@@ -41,6 +41,7 @@ from mahler_pipelines.market.volatility_metrics import NoPremium
 from mahler_pipelines.options.black_scholes.implied import NoVolatility
 from mahler_pipelines.review.lessons import LessonCode
 from mahler_pipelines.risk.gates import GateCode, GateOutcome
+from mahler_pipelines.risk.halts import HaltCode
 from mahler_pipelines.risk.sizing import SizingCode
 from mahler_pipelines.risk.trading_state import TradingState
 from mahler_pipelines.strategies.refusals import RefusalCode, RefusalLevel
@@ -405,6 +406,22 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
             "`mahler status`, `trading_state`",
         ),
         Codes(
+            HaltCode,
+            {
+                "DAILY_LOSS": "The day lost `halts.daily_loss` of the equity it began with; the "
+                "cause is the session.",
+                "LOSING_STREAK": "`halts.losing_streak` closed trades in a row lost; the cause is "
+                "the first of them.",
+                "UNKNOWN_ORDER": "What became of the order that is the cause has not been known "
+                "for `halts.unknown_order_minutes`.",
+                "STALE_MARKET_DATA": "No share quote of the session was newer than "
+                "`halts.stale_data_minutes`; the cause is the last one's time.",
+                "FAILED_RECONCILIATION": "`halts.failed_reconciliations` looks in a row found the "
+                "difference that is the cause, or could not compare (`not_compared`).",
+            },
+            "`mahler status`, `halt_raised` events, the message `halted`",
+        ),
+        Codes(
             RecommendationStatus,
             {
                 "PENDING": "Waits for an answer.",
@@ -571,6 +588,7 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
                 "NOT_EXECUTED": "An approval led to no trade, and why.",
                 "EXIT_REACHED": "An exit is reached and left to a person.",
                 "CLOSE_REFUSED": "The broker refused a closing order.",
+                "HALTED": "A limit halted the account; a person resumes it.",
             },
             "`outbox.kind`, beside `recommendation_card` and `run_failed`",
         ),

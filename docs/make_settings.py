@@ -86,6 +86,13 @@ MEANINGS: Mapping[str, str] = {
     "times the credit.",
     "exits.time_exit_dte": "Calendar days to expiration at which a trade is closed.",
     "exits.action": "A reached exit sends the closing order, or only leaves an alert.",
+    "halts.daily_loss": "Loss of the day that halts, as a share of the equity the day began with.",
+    "halts.losing_streak": "Closed trades that lost, one after another.",
+    "halts.unknown_order_minutes": "Minutes for which what became of an order is not known.",
+    "halts.stale_data_minutes": "Age of the newest share quote of the universe during the session, "
+    "in minutes; an archive's book is not asked.",
+    "halts.failed_reconciliations": "Looks in a row that found the same difference from the "
+    "broker, or could not compare.",
     "analyst.name": "Who writes theses; `auto` is Claude with a key and the rules without one.",
     "analyst.model": "Model that is asked.",
     "analyst.base_url": "Where the model is asked.",

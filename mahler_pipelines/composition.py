@@ -23,6 +23,7 @@ from mahler_pipelines.market.data import MarketData
 from mahler_pipelines.market.lake import Lake
 from mahler_pipelines.review.ledger import LedgerBook
 from mahler_pipelines.risk.exit_terms import ExitTerms
+from mahler_pipelines.risk.halts import HaltTerms
 from mahler_pipelines.risk.limits import RiskLimits
 from mahler_pipelines.settings import AnalystChoice, Mode, Settings
 from mahler_pipelines.storage.books import BookPaths
@@ -100,7 +101,13 @@ class ComposedDesk:
         terms = desk_terms(self.settings, universe=self.universe)
         if not self._has_archive:
             return terms
-        return replace(terms, chain_days=ARCHIVED_CHAIN_DAYS, scans=(Scan.CLOSE,))
+        return replace(
+            terms,
+            chain_days=ARCHIVED_CHAIN_DAYS,
+            scans=(Scan.CLOSE,),
+            # An archive is quoted once a day: at any other moment its quotes are old, and right.
+            halts=replace(terms.halts, stale_data_minutes=None),
+        )
 
     @cached_property
     def universe(self) -> tuple[str, ...]:
@@ -294,6 +301,7 @@ def desk_terms(settings: Settings, *, universe: tuple[str, ...]) -> DeskTerms:
             time_exit_dte=settings.exits.time_exit_dte,
             action=settings.exits.action,
         ),
+        halts=HaltTerms(**settings.halts.model_dump()),
         risk_free_rate=settings.rates.risk_free,
         rank_lookback=lookback,
         rank_minimum=minimum,

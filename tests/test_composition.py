@@ -20,6 +20,7 @@ from mahler_pipelines.errors import BadInput, BrokerUnavailable, MissingData, Un
 from mahler_pipelines.exchange.accounts import LOCAL_CREDENTIALS
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.past_volatility import ARCHIVE_QUOTES
+from mahler_pipelines.risk.halts import HaltTerms
 from mahler_pipelines.risk.limits import RiskLimits
 from mahler_pipelines.settings import PAPER_UNIVERSE, Settings
 from mahler_pipelines.strategies.limits import ScreenLimits
@@ -127,6 +128,7 @@ def test_every_profile_becomes_the_rooms_own_limits(tmp_path: Path, profile: str
     assert terms.risk == RiskLimits(**given.risk.model_dump())
     assert terms.approval.expires_after == timedelta(minutes=30)
     assert terms.exits.time_exit_dte == given.exits.time_exit_dte
+    assert terms.halts == HaltTerms()
     assert isinstance(terms.fee_per_contract, Decimal)
     assert terms.universe == ("SPY",)
 
@@ -152,6 +154,17 @@ def test_a_live_looking_desk_scans_three_times_and_an_archive_at_its_close(
     assert simulated.terms.scans == (Scan.MORNING, Scan.MIDDAY, Scan.AFTERNOON)
     assert archived.terms.scans == (Scan.CLOSE,)
     assert archived.terms.chain_days > simulated.terms.chain_days
+
+
+def test_limits_that_halt_arrive_and_an_archive_is_not_asked_for_fresh_quotes(
+    tmp_path: Path,
+) -> None:
+    written = {"daily_loss": "0.02", "losing_streak": "off", "stale_data_minutes": 0}
+    assert desk(tmp_path, universe=["AAA"], halts=written).terms.halts == HaltTerms(
+        daily_loss=Decimal("0.02"), losing_streak=None, stale_data_minutes=0
+    )
+    archived = desk(tmp_path, market=f"archive:{GOLDEN / 'chain_rows.csv'}", universe=["SPX"])
+    assert archived.terms.halts == HaltTerms(stale_data_minutes=None)
 
 
 def test_the_universe_is_what_was_set_else_what_the_market_lists(tmp_path: Path) -> None:

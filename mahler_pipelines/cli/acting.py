@@ -11,6 +11,7 @@ from mahler_pipelines.composition import ComposedDesk
 from mahler_pipelines.decisions.approvals import DecisionOutcome, decide
 from mahler_pipelines.decisions.recommendation import DecisionVerdict
 from mahler_pipelines.errors import MahlerError
+from mahler_pipelines.execution.halting import resume as resume_trading
 from mahler_pipelines.risk.trading_state import TradingState
 
 Market = Annotated[str | None, typer.Option(help="sim:SEED or archive:PATH.")]
@@ -52,8 +53,15 @@ def reduce(
 def resume(
     reason: Annotated[str, typer.Option(help="Why trading may go on.")], market: Market = None
 ) -> None:
-    """Open positions again: always a person's act."""
-    _set_state(load_desk(market=market), TradingState.ACTIVE, reason)
+    """Open positions again: always a person's act, which accepts the causes of the halt."""
+    desk = load_desk(market=market)
+    now, account = desk.broker.clock().now, desk.terms.account_id
+    with desk.ledger.transaction(account) as book:
+        before, _ = book.trading_state()
+        accepted = resume_trading(book, reason=reason, by=getpass.getuser(), at=now)
+    console.print(f"{account}: {before} -> {TradingState.ACTIVE} ({reason})")
+    for halt in accepted:
+        console.print(f"accepted: {halt.code} {halt.value}, limit {halt.limit} ({halt.cause})")
 
 
 def _answer(desk: ComposedDesk, identifier: str, verdict: DecisionVerdict, reason: str) -> None:

@@ -18,11 +18,6 @@ from mahler_pipelines.composition import ComposedDesk, compose
 from mahler_pipelines.errors import UnknownSession
 from mahler_pipelines.market.observation import last_closed, require_closed
 from mahler_pipelines.market.sessions import TradingCalendar
-from mahler_pipelines.orchestration.partitions import (
-    FIRST_SESSION,
-    SESSIONS_PER_RUN,
-    session_range_tags,
-)
 from mahler_pipelines.settings import Settings
 
 COLUMNS = ("underlying", "sessions", "with volatility", "lowest %", "highest %", "latest %", "from")
@@ -60,6 +55,8 @@ def backfill(
 
 def _sessions(asked: tuple[date, date] | None, desk: ComposedDesk) -> tuple[date, ...]:
     """Sessions of the range that was asked for, all closed by the market's clock."""
+    from mahler_pipelines.orchestration.partitions import FIRST_SESSION
+
     calendar, now = TradingCalendar(), desk.market_data.now()
     last = last_closed(now, calendar)
     first, last = asked or (calendar.offset(last, 1 - desk.terms.rank_lookback), last)
@@ -75,6 +72,7 @@ def _run(desk: ComposedDesk, settings: Settings, days: Sequence[date], *, quietl
     from mahler_pipelines.cli.desk_instance import open_instance
     from mahler_pipelines.cli.session_runner import QUIET, first_failure
     from mahler_pipelines.definitions import build_definitions
+    from mahler_pipelines.orchestration.partitions import SESSIONS_PER_RUN, session_range_tags
 
     job = build_definitions(settings).resolve_job_def("volatility_backfill")
     bar = progress_bar()

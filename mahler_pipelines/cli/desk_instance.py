@@ -8,6 +8,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from mahler_pipelines.errors import MissingData
+
 CONFIGURATION = "dagster.yaml"
 BEGUN = [
     dg.DagsterRunStatus.STARTING,
@@ -41,9 +43,17 @@ def open_instance(home: Path) -> dg.DagsterInstance:
 def end_orphaned_runs(home: Path) -> int:
     """Mark runs as failed whose processes ended with an earlier program; return how many.
 
-    Only for who has claimed the book: nothing else can be running its graph then.
+    Only for who has claimed the book: nothing else can be running its graph then. Creates all
+    databases of the home that are not there yet.
     """
     with dg.DagsterInstance.from_config(str(home)) as instance:
+        for storage in (
+            instance.run_storage,
+            instance.event_log_storage,
+            instance.schedule_storage,
+        ):
+            if storage is None:
+                raise MissingData(f"{home / CONFIGURATION} leaves out a storage")
         orphaned = instance.get_runs(dg.RunsFilter(statuses=BEGUN))
         for run in orphaned:
             instance.report_run_failed(run, "its process ended with an earlier program")

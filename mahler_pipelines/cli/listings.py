@@ -14,7 +14,9 @@ from mahler_pipelines.cli.wording import describe_structure, new_york, spelled
 from mahler_pipelines.decisions.ledger import StoredRecommendation
 from mahler_pipelines.decisions.recommendation import RecommendationStatus
 from mahler_pipelines.errors import BrokerUnavailable, MahlerError
+from mahler_pipelines.execution.halting import unacknowledged_halts
 from mahler_pipelines.execution.trades import TradeStatus
+from mahler_pipelines.review.ledger import Ledger
 
 Market = Annotated[str | None, typer.Option(help="sim:SEED or archive:PATH.")]
 RECOMMENDATION_COLUMNS = [
@@ -121,7 +123,7 @@ def status(market: Market = None, json_: AsJson = False) -> None:
     desk = load_desk(market=market)
     account = desk.terms.account_id
     with desk.ledger.reading(account) as book:
-        state, reason = book.trading_state()
+        state = _trading_state(book)
         waiting = book.recommendations(statuses=[RecommendationStatus.PENDING])
         open_trades = book.trades(statuses=[TradeStatus.OPEN, TradeStatus.CLOSING])
         undelivered = book.outbox(undelivered_only=True)
@@ -129,8 +131,7 @@ def status(market: Market = None, json_: AsJson = False) -> None:
         "book": desk.paths.book,
         "mode": str(desk.settings.mode.value),
         "account": account,
-        "trading_state": state.value,
-        "reason": reason,
+        **state,
         "pending_recommendations": len(waiting),
         "open_trades": len(open_trades),
         "undelivered_messages": len(undelivered),
@@ -139,7 +140,7 @@ def status(market: Market = None, json_: AsJson = False) -> None:
     if json_:
         show_json(facts)
         return
-    rows = [(spelled(name), fact) for name, fact in facts.items() if fact != ""]
+    rows = [(spelled(name), _fact(fact)) for name, fact in facts.items() if fact not in ("", [])]
     show_table(f"{desk.paths.book}", ["", ""], rows)
 
 
@@ -192,6 +193,30 @@ def _setting(value: object) -> str:
 
 def _finding(finding: Finding) -> list[str]:
     return [finding.check, "ok" if finding.passed else "WRONG", finding.detail]
+
+
+def _trading_state(book: Ledger) -> dict[str, Any]:
+    """The state, since when, by whom and why; and the causes that nobody has answered yet."""
+    state, reason = book.trading_state()
+    changes = [
+        event
+        for event in book.audit_events(subject=book.account_id)
+        if event.kind == "trading_state_set"
+    ]
+    return {
+        "trading_state": state.value,
+        "since": changes[-1].at.isoformat() if changes else "",
+        "changed_by": changes[-1].detail["by"] if changes else "",
+        "reason": reason,
+        "halts": [
+            f"{halt.code} {halt.value}, limit {halt.limit} ({halt.cause}), {halt.at.isoformat()}"
+            for halt in unacknowledged_halts(book)
+        ],
+    }
+
+
+def _fact(value: object) -> object:
+    return "\n".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _broker_facts(desk: Any) -> dict[str, Any]:

@@ -13,14 +13,13 @@ from mahler_pipelines.cli.archiving import ingest_archive
 from mahler_pipelines.cli.claiming import claimed
 from mahler_pipelines.cli.context import invocation, load_settings
 from mahler_pipelines.cli.interrupts import noticed_interrupts
-from mahler_pipelines.cli.session_runner import ApprovalPolicy, RunPlan, SessionRunner
+from mahler_pipelines.cli.run_plan import ApprovalPolicy, RunPlan
 from mahler_pipelines.cli.terminal import console, counted, progress_bar
 from mahler_pipelines.composition import ComposedDesk, MarketSource, compose, local_exchange
 from mahler_pipelines.decisions.recommendation import Recommendation
 from mahler_pipelines.errors import BadInput, MahlerError, MissingData, UnknownSession
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.sessions import NEW_YORK, TradingCalendar
-from mahler_pipelines.orchestration.partitions import FIRST_SESSION
 from mahler_pipelines.settings import Mode, Settings
 
 DEFAULT_SESSIONS = (date(2025, 3, 3), date(2025, 3, 7))
@@ -91,6 +90,7 @@ def run(
 
 def _play(desk: ComposedDesk, settings: Settings, plan: RunPlan) -> list[str]:
     from mahler_pipelines.cli.desk_instance import open_instance
+    from mahler_pipelines.cli.session_runner import SessionRunner
     from mahler_pipelines.definitions import build_definitions
 
     calendar = TradingCalendar()
@@ -138,6 +138,8 @@ def _sessions(
     asked: tuple[date, date] | None, desk: ComposedDesk, source: MarketSource
 ) -> tuple[date, ...]:
     """Trading days of the range that the market has data for; holes are said, not run."""
+    from mahler_pipelines.orchestration.partitions import FIRST_SESSION
+
     known = desk.archive_sessions()
     if source.kind == "archive" and not known:
         raise MissingData(f"{desk.settings.market} holds no option chain that could be read")

@@ -44,8 +44,10 @@ def start_services(desk: ComposedDesk, port: int) -> Iterator[Companions]:
     ):
         code = Path(folder) / "code.sock"
         workspace = _workspace(home, code)
-        held.start("code-server", "dagster", _code_server(code))
+        # Before anybody else opens it: two programs that create one Dagster home at once leave its
+        # databases with two versions, and nothing opens them again.
         end_orphaned_runs(home)
+        held.start("code-server", "dagster", _code_server(code))
         _wait_for(held, "code-server", lambda: _listens(code))
         held.start(
             "webserver",

@@ -97,8 +97,14 @@ def exchange(
         str | None, typer.Option(help="ISO moment to begin at, on a new state.")
     ] = None,
     rate: Annotated[float, typer.Option(help="Market seconds per real second.")] = 0.0,
+    faults: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON rules of faults to play.")
+    ] = None,
 ) -> None:
     """Serve the local exchange alone, for any program that speaks Alpaca's wire."""
+    from mahler_pipelines.exchange.faults import NO_FAULTS, read_faults
+
+    plan = NO_FAULTS if faults is None else read_faults(faults)
     desk = load_desk(market=market)
     begin = datetime.fromisoformat(start) if start else TradingCalendar().open(_first_session(desk))
     if begin.tzinfo is None:
@@ -107,6 +113,7 @@ def exchange(
         if state is None:
             stack.enter_context(claimed(desk.paths, "mahler exchange"))
         served = stack.enter_context(local_exchange(desk, begin=begin, port=port, state=state))
+        served.control.set_faults(plan)
         served.control.set_rate(rate)
         console.print(
             f"{desk.paths.book} at {served.url}, clock {_stands_at(served)}; Ctrl-C stops it"

@@ -1,14 +1,14 @@
 """Run sessions through the Dagster graph in process, moment by moment of the market's clock."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from enum import StrEnum
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from mahler_pipelines.cli.desk_instance import execution_run_requests
+from mahler_pipelines.cli.run_plan import ApprovalPolicy, Moment, MomentKind, RunPlan
 from mahler_pipelines.composition import ComposedDesk
 from mahler_pipelines.decisions.approvals import decide
 from mahler_pipelines.decisions.recommendation import (
@@ -16,8 +16,7 @@ from mahler_pipelines.decisions.recommendation import (
     Recommendation,
     RecommendationStatus,
 )
-from mahler_pipelines.errors import BadInput
-from mahler_pipelines.market.chains import Scan
+from mahler_pipelines.execution.halting import resume, unacknowledged_halts
 from mahler_pipelines.market.sessions import TradingCalendar
 from mahler_pipelines.orchestration.partitions import scan_key, session_key
 
@@ -27,66 +26,6 @@ if TYPE_CHECKING:
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Keeps the event stream out of the terminal; the instance still records all of it."""
-
-
-class ApprovalPolicy(StrEnum):
-    """Who answers recommendations during a run: everybody's yes, nobody, or the person here."""
-
-    ALL = "all"
-    NONE = "none"
-    ASK = "ask"
-
-
-class MomentKind(StrEnum):
-    """What the desk does at a moment."""
-
-    SCAN = "scan"
-    WATCH = "watch"
-    SUMMARY = "summary"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Moment:
-    """One moment of a session, in the order of the market's clock."""
-
-    at: datetime
-    kind: MomentKind
-    scan: Scan | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RunPlan:
-    """Which sessions and scans are run, how approvals are given, how often positions are seen."""
-
-    sessions: tuple[date, ...]
-    scans: tuple[Scan, ...]
-    approve: ApprovalPolicy
-    monitor: timedelta | None = None
-
-    def __post_init__(self) -> None:
-        if self.monitor is not None and self.monitor <= timedelta(0):
-            raise BadInput("monitor", self.monitor, "is not positive")
-
-    def moments(self, session: date, calendar: TradingCalendar) -> tuple[Moment, ...]:
-        """Scans, looks at positions between them, and the summary after the close."""
-        scans = [
-            Moment(at, MomentKind.SCAN, scan)
-            for scan in self.scans
-            if (at := calendar.scan_time(session, scan)) is not None
-        ]
-        looks = [Moment(at, MomentKind.WATCH) for at in self._looks(session, calendar)]
-        taken = {moment.at for moment in scans}
-        between = [moment for moment in looks if moment.at not in taken]
-        summary = Moment(calendar.eod_time(session), MomentKind.SUMMARY)
-        return (*sorted([*scans, *between], key=lambda moment: moment.at), summary)
-
-    def _looks(self, session: date, calendar: TradingCalendar) -> Iterator[datetime]:
-        if self.monitor is None:
-            return
-        at = calendar.open(session) + self.monitor
-        while at < calendar.close(session):
-            yield at
-            at += self.monitor
 
 
 @dataclass(slots=True)
@@ -106,6 +45,8 @@ class SessionRunner:
         """Run every moment of every session."""
         calendar = TradingCalendar()
         for session in plan.sessions:
+            if plan.approve is ApprovalPolicy.ALL:
+                self._resume(calendar.open(session))
             for moment in plan.moments(session, calendar):
                 self.step(f"{session} {moment.scan or moment.kind}")
                 self.exchange.advance_to(moment.at)
@@ -120,6 +61,14 @@ class SessionRunner:
             self._run("market_scan", scan_key(session, moment.scan))
             self._answer(policy, moment.at)
             self._execute_approved()
+
+    def _resume(self, at: datetime) -> None:
+        """Give everybody's yes to what halted the session before: nobody else could."""
+        account = self.desk.terms.account_id
+        with self.desk.ledger.transaction(account) as book:
+            if unacknowledged_halts(book):
+                by = f"policy:{ApprovalPolicy.ALL}"
+                resume(book, reason="a new session of the run", by=by, at=at)
 
     def _answer(self, policy: ApprovalPolicy, at: datetime) -> None:
         """Give the announced policy's answer to whatever waits."""

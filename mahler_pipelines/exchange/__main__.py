@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mahler_pipelines.errors import MahlerError
 from mahler_pipelines.exchange.accounts import LOCAL_CREDENTIALS, Credentials
+from mahler_pipelines.exchange.faults import NO_FAULTS, read_faults
 from mahler_pipelines.exchange.matching import FeeSchedule
 from mahler_pipelines.exchange.server import DEFAULT_EQUITY, build_app, open_market, serve
 
@@ -20,6 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         die_with_parent(options.die_with_parent)
     try:
+        faults = NO_FAULTS if options.faults is None else read_faults(options.faults)
         app = build_app(
             open_market(options.market, name=options.name),
             options.state,
@@ -27,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
             start_at=options.start,
             starting_equity=options.equity,
             fees=FeeSchedule(per_contract=options.fee),
+            faults=faults,
         )
     except MahlerError as error:
         sys.stderr.write(f"{error}\n")
@@ -45,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         "--fee", type=Decimal, default=Decimal("0.00"), help="dollars per contract and fill"
     )
     parser.add_argument("--start", type=datetime.fromisoformat, help="ISO moment of a new clock")
+    parser.add_argument("--faults", type=Path, metavar="FILE", help="JSON rules of faults to play")
     parser.add_argument("--name", help="name of an archived market, its book")
     parser.add_argument(
         "--account", type=Credentials.parse, action="append", help="key_id:secret:account_name"

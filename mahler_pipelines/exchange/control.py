@@ -1,4 +1,4 @@
-"""A client of the exchange's control routes: its clock, its status, its journal."""
+"""A client of the exchange's control routes: its clock, status, journal and faults."""
 
 import contextlib
 import http.client
@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from mahler_pipelines.errors import BadInput, BrokerUnavailable
+from mahler_pipelines.exchange.faults import FaultPlan
 
 _ANSWER_SECONDS = 600.0
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -48,9 +49,26 @@ class ExchangeControl:
         """Return the last requests, oldest first."""
         return list(self._ask(f"/control/journal?limit={limit}"))
 
-    def _ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
+    def faults(self) -> dict[str, Any]:
+        """Return the plan in force, and per rule how many requests it matched and met."""
+        return dict(self._ask("/control/faults"))
+
+    def set_faults(self, plan: FaultPlan) -> dict[str, Any]:
+        """Put a fault plan in force; counts begin anew."""
+        return dict(self._ask("/control/faults", plan.model_dump(mode="json"), method="PUT"))
+
+    def clear_faults(self) -> dict[str, Any]:
+        """Let every request be answered as it should be."""
+        return dict(self._ask("/control/faults", method="DELETE"))
+
+    def _ask(
+        self, path: str, body: dict[str, Any] | None = None, *, method: str | None = None
+    ) -> Any:
+        """Ask with GET, or POST where there is a body, unless a method is given."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data=data)  # noqa: S310 loopback
+        request = urllib.request.Request(  # noqa: S310 loopback
+            self.url + path, data=data, method=method
+        )
         try:
             with _DIRECT.open(request, timeout=_ANSWER_SECONDS) as answer:
                 return json.loads(answer.read())

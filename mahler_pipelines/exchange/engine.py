@@ -36,7 +36,8 @@ from mahler_pipelines.exchange.market import Market
 from mahler_pipelines.exchange.matching import FeeSchedule
 from mahler_pipelines.exchange.quotes import MarketView
 from mahler_pipelines.exchange.settlement import settle
-from mahler_pipelines.exchange.store import ExchangeStore, moment_text
+from mahler_pipelines.exchange.store import moment_text
+from mahler_pipelines.exchange.streaming import Feed, RecordingStore
 from mahler_pipelines.exchange.trading import Trading
 from mahler_pipelines.market.sessions import NEW_YORK, TradingCalendar
 from mahler_pipelines.options.structures import CENT
@@ -72,7 +73,8 @@ class Exchange:
         self.market = market
         self.terms = terms
         self.timeline = Timeline(market, terms.calendar)
-        self.store = ExchangeStore(state_dir / DATABASE)
+        self.feed = Feed()
+        self.store = RecordingStore(state_dir / DATABASE, self.feed)
         try:
             with self.store.transaction():
                 self._own(state_dir)
@@ -233,6 +235,7 @@ class Exchange:
             self.view.move_to(self.clock.now)
             raise
         self.clock.stand_at(moment)
+        self.feed.clock_moved()
 
     def _refresh_marks(self) -> None:
         for position in self.store.positions():

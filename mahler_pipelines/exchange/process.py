@@ -66,6 +66,7 @@ class LocalExchange:
         fee_per_contract: Decimal | None = None,
         start_at: datetime | None = None,
         accounts: Sequence[Credentials] = (LOCAL_CREDENTIALS,),
+        faults: Path | None = None,
     ) -> None:
         self._state_dir = state_dir
         self._arguments = ["--market", market, "--state", str(state_dir), "--port", str(port)]
@@ -77,6 +78,8 @@ class LocalExchange:
             self._arguments += ["--fee", str(fee_per_contract)]
         if start_at is not None:
             self._arguments += ["--start", start_at.isoformat()]
+        if faults is not None:
+            self._arguments += ["--faults", str(faults)]
         for known in accounts:
             self._arguments += ["--account", f"{known.key_id}:{known.secret}:{known.account}"]
         self._child: subprocess.Popen[bytes] | None = None
@@ -145,7 +148,7 @@ class LocalExchange:
 
     @property
     def control(self) -> ExchangeControl:
-        """A client of its control routes: clock, rate, journal."""
+        """A client of its control routes: clock, rate, journal, faults."""
         return ExchangeControl(self.url)
 
     def require_running(self) -> None:

@@ -19,9 +19,11 @@ from starlette.applications import Starlette
 from mahler_pipelines.errors import BadInput
 from mahler_pipelines.exchange.accounts import LOCAL_CREDENTIALS, Credentials
 from mahler_pipelines.exchange.engine import Exchange, ExchangeTerms
+from mahler_pipelines.exchange.faults import NO_FAULTS, FaultPlan
 from mahler_pipelines.exchange.market import Market
 from mahler_pipelines.exchange.matching import FeeSchedule
 from mahler_pipelines.exchange.wire.app import build_wire
+from mahler_pipelines.exchange.wire.connections import Connection
 
 HOST = "127.0.0.1"
 READY_FILE = "exchange.json"
@@ -50,6 +52,7 @@ def build_app(
     start_at: datetime | None = None,
     starting_equity: Decimal = DEFAULT_EQUITY,
     fees: FeeSchedule | None = None,
+    faults: FaultPlan = NO_FAULTS,
 ) -> Starlette:
     """Return the application of an exchange whose state lives in a folder.
 
@@ -61,7 +64,7 @@ def build_app(
         start_at=start_at,
         fees=fees or FeeSchedule(),
     )
-    return build_wire(Exchange(market, state_dir, terms))
+    return build_wire(Exchange(market, state_dir, terms), faults=faults)
 
 
 class _Server(uvicorn.Server):
@@ -96,6 +99,9 @@ def serve(app: Starlette, state_dir: Path, *, port: int = 0) -> None:
         app,
         host=HOST,
         port=port,
+        http=Connection,
+        # A forwarded address would hide the connection that a fault closes.
+        proxy_headers=False,
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=3,

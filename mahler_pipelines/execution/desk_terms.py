@@ -7,6 +7,7 @@ from decimal import Decimal
 from mahler_pipelines.decisions.terms import ApprovalTerms
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.risk.exit_terms import ExitTerms
+from mahler_pipelines.risk.halts import HaltTerms
 from mahler_pipelines.risk.limits import RiskLimits
 from mahler_pipelines.strategies.limits import ScreenLimits
 
@@ -28,6 +29,7 @@ class DeskTerms:
     risk: RiskLimits
     approval: ApprovalTerms
     exits: ExitTerms
+    halts: HaltTerms = field(default_factory=HaltTerms)
     risk_free_rate: float = 0.04
     rank_lookback: int = 252
     rank_minimum: int = 20

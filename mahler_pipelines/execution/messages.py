@@ -7,6 +7,7 @@ from mahler_pipelines.decisions.recommendation import Recommendation
 from mahler_pipelines.execution.desk import session_of
 from mahler_pipelines.execution.ledger import ExecutionLedger
 from mahler_pipelines.execution.trades import ExitReason, PositionMark, Trade
+from mahler_pipelines.risk.halts import HaltReason
 
 
 class MessageKind(StrEnum):
@@ -17,6 +18,7 @@ class MessageKind(StrEnum):
     NOT_EXECUTED = "not_executed"
     EXIT_REACHED = "exit_reached"
     CLOSE_REFUSED = "close_refused"
+    HALTED = "halted"
 
 
 def announce_opened(ledger: ExecutionLedger, trade: Trade, *, at: datetime) -> None:
@@ -102,5 +104,21 @@ def announce_close_refused(
         subject=trade.id,
         payload={"underlying": trade.structure.underlying, "reason": reason},
         key=f"{MessageKind.CLOSE_REFUSED}:{trade.id}:{session_of(at)}",
+        at=at,
+    )
+
+
+def announce_halted(ledger: ExecutionLedger, reason: HaltReason, *, at: datetime) -> bool:
+    """Tell that opening is halted until a person resumes, once per cause and its level."""
+    return ledger.enqueue(
+        kind=MessageKind.HALTED,
+        subject=ledger.account_id,
+        payload={
+            "code": reason.code.value,
+            "cause": reason.cause,
+            "value": str(reason.value),
+            "limit": str(reason.limit),
+        },
+        key=f"{MessageKind.HALTED}:{reason.code}:{reason.cause}:{reason.level}",
         at=at,
     )

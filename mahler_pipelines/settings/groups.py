@@ -34,6 +34,7 @@ Gate = Annotated[float | None, Field(ge=0), BeforeValidator(_off)]
 DayGate = Annotated[int | None, Field(ge=0), BeforeValidator(_off)]
 Share = Annotated[float | None, Field(ge=0, le=1), BeforeValidator(_off)]
 Fraction = Annotated[Decimal, Field(gt=0, le=1)]
+LossGate = Annotated[Decimal | None, Field(ge=0, le=1), BeforeValidator(_off)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_off)]
 Text = Annotated[str | None, BeforeValidator(_off)]
 
@@ -117,6 +118,16 @@ class ExitSettings(Group):
     stop_loss: Annotated[Decimal, Field(gt=0)] = Decimal("2.00")
     time_exit_dte: int = Field(default=21, ge=0)
     action: ExitAction = ExitAction.ORDER
+
+
+class HaltSettings(Group):
+    """When opening stops until a person resumes: 0 or off switches a rule off."""
+
+    daily_loss: LossGate = Decimal("0.05")
+    losing_streak: DayGate = 5
+    unknown_order_minutes: Gate = 15.0
+    stale_data_minutes: Gate = 15.0
+    failed_reconciliations: DayGate = 3
 
 
 class AnalystChoice(StrEnum):

@@ -29,6 +29,7 @@ from mahler_pipelines.settings.groups import (
     DiscordSettings,
     ExchangeSettings,
     ExitSettings,
+    HaltSettings,
     Names,
     RateSettings,
     RiskSettings,
@@ -92,6 +93,7 @@ class Settings(BaseSettings):
     risk: RiskSettings = RiskSettings()
     approval: ApprovalSettings = ApprovalSettings()
     exits: ExitSettings = ExitSettings()
+    halts: HaltSettings = HaltSettings()
     analyst: AnalystSettings = AnalystSettings()
     exchange: ExchangeSettings = ExchangeSettings()
     rates: RateSettings = RateSettings()

@@ -369,3 +369,13 @@ def test_interrupted_run_stops_inside_a_job(tmp_path: Path, number: signal.Signa
         _, said = program.communicate(timeout=60)
     assert program.returncode == 1
     assert "mahler: stopped at 2025-03-03 morning" in said
+
+
+def test_the_command_line_starts_without_the_graph() -> None:
+    """An approval waits for nothing that it does not use."""
+    heavy = ("dagster", "matplotlib", "sklearn", "anthropic", "alpaca", "scipy.stats")
+    code = f"import sys, mahler_pipelines.cli.app; print([n for n in {heavy} if n in sys.modules])"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert answer.stdout.strip() == "[]"

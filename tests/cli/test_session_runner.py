@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from mahler_pipelines.cli.session_runner import ApprovalPolicy, MomentKind, RunPlan
+from mahler_pipelines.cli.run_plan import ApprovalPolicy, MomentKind, RunPlan
 from mahler_pipelines.errors import BadInput, UnknownSession
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.sessions import NEW_YORK

@@ -8,11 +8,14 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.applications import Starlette
 
+from mahler_pipelines.exchange.wire.connections import Connection
+
 
 @contextmanager
 def served(app: Starlette) -> Iterator[str]:
     """Serve an application on a free port; yield its address without a trailing slash."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, http=Connection, log_level="error")
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 20

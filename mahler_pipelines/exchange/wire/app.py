@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
@@ -20,13 +22,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mahler_pipelines.exchange.clock import ClockRefusal
 from mahler_pipelines.exchange.engine import Exchange
-from mahler_pipelines.exchange.wire import contracts, control, options, stocks, trading
+from mahler_pipelines.exchange.faults import NO_FAULTS, FaultPlan
+from mahler_pipelines.exchange.faults_due import FaultBook
+from mahler_pipelines.exchange.wire import (
+    contracts,
+    control,
+    option_stream,
+    options,
+    stocks,
+    stream,
+    trading,
+)
 from mahler_pipelines.exchange.wire.errors import INTERNAL, RATE_LIMITED, WireRefusal, unprocessable
+from mahler_pipelines.exchange.wire.faults import Faulted
+from mahler_pipelines.exchange.wire.sockets import Streams
 
 REQUESTS_PER_MINUTE = 100_000
 """Alpaca allows 200; a desk that replays months in minutes needs more."""
 
-JOURNAL_LENGTH = 1000
+JOURNAL_LENGTH = control.LONGEST_JOURNAL
 _TICK_SECONDS = 0.25
 
 
@@ -64,7 +78,10 @@ class RateLimited(WireRefusal):
 
 
 class Gatekeeper:
-    """Checks keys, counts requests, lets a running clock catch up, and keeps the journal."""
+    """Checks keys, counts requests, lets a running clock catch up, and keeps the journal.
+
+    Admitted requests meet their faults here, in front of every route.
+    """
 
     def __init__(self, app: ASGIApp, *, exchange: Exchange, limit: RateLimit) -> None:
         self._app = app
@@ -77,49 +94,84 @@ class Gatekeeper:
             await self._app(scope, receive, send)
             return
         self._exchange.catch_up()
-        extra: dict[str, str] = {}
+        headers: dict[str, str] = {}
+        entry = self._entry(scope)
 
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(extra)
-                self._note(scope, message["status"])
+                MutableHeaders(scope=message).update(headers)
+                entry["status"] = message["status"]
             await send(message)
 
-        try:
-            if not scope["path"].startswith("/control/"):
-                extra = self._admit(scope)
-        except WireRefusal as refusal:
-            extra = refusal.headers if isinstance(refusal, RateLimited) else {}
-            answer = JSONResponse(refusal.body, status_code=refusal.status)
-            await answer(scope, receive, noting)
+        journal: deque[dict[str, Any]] = scope["app"].state.journal
+        if scope["path"].startswith("/control/"):
+            await self._app(scope, receive, noting)
+            journal.append(entry)
             return
-        await self._app(scope, receive, noting)
+        # Noted when it comes, so that a request that hangs is in the journal too.
+        journal.append(entry)
+        try:
+            await self._serve(scope, receive, noting, entry=entry, headers=headers)
+        except Exception:
+            entry["status"] = 500  # What `_failed` answers, in front of this.
+            raise
 
-    def _admit(self, scope: Scope) -> dict[str, str]:
-        headers = Headers(scope=scope)
+    async def _serve(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        entry: dict[str, Any],
+        headers: dict[str, str],
+    ) -> None:
+        """Let the exchange answer, or the fault whose turn it is; refuse who is not admitted."""
+        try:
+            headers |= self._admit(scope, entry)
+        except WireRefusal as refusal:
+            headers |= refusal.headers if isinstance(refusal, RateLimited) else {}
+            answer = JSONResponse(refusal.body, status_code=refusal.status)
+            await answer(scope, receive, send)
+            return
+        faults: FaultBook = scope["app"].state.faults
+        count = faults.meet(scope["method"], scope["path"])
+        if count is None:
+            await self._app(scope, receive, send)
+            entry["executed"] = entry["status"]
+            return
+        # The scope tells it to what stands in front of this application, and judges its wire.
+        entry["fault"] = scope["fault"] = count.rule.label
+        faulted = Faulted(self._app, self._exchange, scope, receive, send, entry, headers)
+        await faulted.play(count)
+
+    def _admit(self, scope: Scope, entry: dict[str, Any]) -> dict[str, str]:
+        sent = Headers(scope=scope)
         account = self._exchange.authenticate(
-            headers.get("APCA-API-KEY-ID", ""), headers.get("APCA-API-SECRET-KEY", "")
+            sent.get("APCA-API-KEY-ID", ""), sent.get("APCA-API-SECRET-KEY", "")
         )
         if account is None:
             raise WireRefusal(401, None, "unauthorized")
-        scope["account"] = account
+        scope["account"] = entry["account"] = account
         return self._limit.spend(account)
 
-    def _note(self, scope: Scope, status: int) -> None:
+    def _entry(self, scope: Scope) -> dict[str, Any]:
+        """A row of the journal: what was asked, what was done, and what the sender got to see."""
         query = scope["query_string"].decode("latin-1")
-        journal: deque[dict[str, object]] = scope["app"].state.journal
-        journal.append(
-            {
-                "at": self._exchange.now.isoformat(),
-                "method": scope["method"],
-                "path": scope["path"] + (f"?{query}" if query else ""),
-                "status": status,
-                "account": scope.get("account"),
-            }
-        )
+        return {
+            "at": self._exchange.now.isoformat(),
+            "received": datetime.now(UTC).isoformat(),
+            "method": scope["method"],
+            "path": scope["path"] + (f"?{query}" if query else ""),
+            "status": None,
+            "executed": None,
+            "fault": None,
+            "account": None,
+        }
 
 
-def build_wire(exchange: Exchange, *, limit: RateLimit | None = None) -> Starlette:
+def build_wire(
+    exchange: Exchange, *, limit: RateLimit | None = None, faults: FaultPlan = NO_FAULTS
+) -> Starlette:
     """Return the application that serves an exchange; it closes the exchange when it shuts down."""
     limit = limit or RateLimit(REQUESTS_PER_MINUTE)
 
@@ -141,6 +193,8 @@ def build_wire(exchange: Exchange, *, limit: RateLimit | None = None) -> Starlet
             *options.ROUTES,
             *stocks.ROUTES,
             *control.ROUTES,
+            *stream.ROUTES,
+            *option_stream.ROUTES,
         ],
         middleware=[Middleware(Gatekeeper, exchange=exchange, limit=limit)],
         exception_handlers={
@@ -152,6 +206,8 @@ def build_wire(exchange: Exchange, *, limit: RateLimit | None = None) -> Starlet
         lifespan=lifespan,
     )
     app.state.exchange = exchange
+    app.state.streams = Streams()
+    app.state.faults = FaultBook(faults)
     app.state.journal = deque(maxlen=JOURNAL_LENGTH)
     return app
 

@@ -4,6 +4,8 @@
     POST /control/clock     {"to": ISO moment} or {"to": "next_open" | "next_close" | "next_scan"}
                             or {"seconds": n} or {"rate": simulated seconds per real second}
     GET  /control/journal   the last requests, oldest first: ?limit=n
+    GET  /control/faults    the fault plan in force, and how often each rule was met
+    PUT  /control/faults    a new plan, with new counts; DELETE: no faults any more
 
 Clock answers are the status after the move; 422 where the clock can't be put there.
 """
@@ -15,11 +17,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from mahler_pipelines.errors import BadInput
 from mahler_pipelines.exchange.engine import Exchange
+from mahler_pipelines.exchange.faults import NO_FAULTS, parse_faults
+from mahler_pipelines.exchange.faults_due import FaultBook
 from mahler_pipelines.exchange.tickets import exact
 from mahler_pipelines.exchange.wire.errors import unprocessable
 from mahler_pipelines.exchange.wire.format import parse_count, parse_json_object
 from mahler_pipelines.exchange.wire.requests import exchange_of
+
+LONGEST_JOURNAL = 10_000
 
 
 async def get_status(request: Request) -> Response:
@@ -47,8 +54,23 @@ async def post_clock(request: Request) -> Response:
 async def get_journal(request: Request) -> Response:
     """GET /control/journal."""
     journal: list[dict[str, Any]] = list(request.app.state.journal)
-    limit = parse_count(request.query_params.get("limit"), "limit", default=100, largest=1000)
+    text = request.query_params.get("limit")
+    limit = parse_count(text, "limit", default=100, largest=LONGEST_JOURNAL)
     return JSONResponse(journal[-limit:])
+
+
+async def faults(request: Request) -> Response:
+    """GET, PUT and DELETE /control/faults."""
+    if request.method == "PUT":
+        try:
+            plan = parse_faults(await request.body(), source="body")
+        except BadInput as error:
+            raise unprocessable(error.reason) from None
+        request.app.state.faults = FaultBook(plan)
+    elif request.method == "DELETE":
+        request.app.state.faults = FaultBook(NO_FAULTS)
+    book: FaultBook = request.app.state.faults
+    return JSONResponse(book.as_json())
 
 
 def _target(exchange: Exchange, to: object) -> datetime:
@@ -71,5 +93,6 @@ ROUTES = [
     Route("/control/status", get_status),
     Route("/control/clock", post_clock, methods=["POST"]),
     Route("/control/journal", get_journal),
+    Route("/control/faults", faults, methods=["GET", "PUT", "DELETE"]),
 ]
 """Routes that steer the exchange."""
