@@ -45,6 +45,10 @@ bench: .venv/.installed ## Run each program in benchmarks/ and print what it mea
 	  $(BIN)/python "$$program" $(ARGS); \
 	done
 
+.PHONY: drill
+drill: .venv/.installed ## Kill the desk 500 times and compare the books; ARGS="--kills 50" is shorter
+	@$(BIN)/python -m drills.kill $(ARGS)
+
 .PHONY: clean
 clean: ## Remove the environment, caches and builds; .mahler (your data) stays
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build *.egg-info
