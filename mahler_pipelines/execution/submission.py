@@ -36,7 +36,6 @@ from mahler_pipelines.execution.sending import (
     send_intent,
     settle_absence,
     settle_report,
-    withdraw_intent,
 )
 from mahler_pipelines.strategies.refusals import Refusal
 
@@ -149,7 +148,9 @@ def _recover(desk: ExecutionDesk, last: OrderRecord) -> bool:
         settle_report(desk, last, order)
         return False
     if last.status is OrderStatus.INTENDED:
-        return withdraw_intent(desk, last, reason=NEVER_SENT, book=False)
+        # Withdrawn in the transaction that writes what follows it: a crash between the two would
+        # leave a recommendation executing without an order, which nobody asks after.
+        return True
     settle_absence(desk, last)
     return False
 
@@ -159,7 +160,7 @@ def _begin(desk: ExecutionDesk, recommendation_id: str, recheck: Recheck) -> Exe
     with desk.transaction() as ledger:
         stored = _still(ledger, recommendation_id)
         refusals = _preconditions(ledger, stored, clock)
-        if refusals:
+        if refusals and _withdraw_unsent(ledger, recommendation_id, at=present(clock)):
             _lapse(ledger, stored, refusals, at=present(clock))
     if refusals:
         return _outcome(desk, recommendation_id, refusals=refusals)
@@ -185,6 +186,8 @@ def _intend(
     at = present(clock)
     with desk.transaction() as ledger:
         stored = _still(ledger, recommendation_id)
+        if not _withdraw_unsent(ledger, recommendation_id, at=at):
+            return None, ()
         recommendation = stored.recommendation
         quote = quote_structure(recommendation.structure, seen.quotes)
         moment = _moment(recommendation, quote, seen, account=account, at=at)
@@ -268,6 +271,22 @@ def _still(ledger: ExecutionLedger, recommendation_id: str) -> StoredRecommendat
             "recommendation", recommendation_id, stored.status, RecommendationStatus.EXECUTING
         )
     return stored
+
+
+def _withdraw_unsent(ledger: ExecutionLedger, recommendation_id: str, *, at: datetime) -> bool:
+    """Give up intents that never left; False when one was sent meanwhile."""
+    earlier = ledger.orders(purpose=OrderPurpose.OPEN, subject_id=recommendation_id)
+    return all(
+        ledger.update_order(
+            order.client_order_id,
+            expected=(OrderStatus.INTENDED,),
+            to=OrderStatus.REJECTED,
+            at=at,
+            reason=NEVER_SENT,
+        )
+        for order in earlier
+        if not order.status.is_final
+    )
 
 
 def _lapse(

@@ -111,6 +111,45 @@ def test_intent_that_never_left_is_taken_up_again_under_a_new_attempt() -> None:
     assert (first.status, first.status_reason) == (OrderStatus.REJECTED, "never_sent")
 
 
+@pytest.mark.parametrize("commits", range(1, 6))
+def test_crash_while_taking_up_an_intent_loses_no_approval(commits: int) -> None:
+    """Found by the kill drill: a second crash, and then nobody asks for the execution again."""
+    scene = approved_scene()
+    for deaths in (3, commits):
+        scene.book.commits, scene.book.crash_after = 0, deaths
+        with pytest.raises(Crash):
+            scene.execute()
+    scene.later(minutes=40)
+    settle_working_orders(scene.desk)
+    assert scene.status() in (
+        RecommendationStatus.EXECUTED,
+        RecommendationStatus.FAILED,
+        RecommendationStatus.LAPSED,
+    )
+    assert scene.reason()
+    assert len(scene.broker.book) == (scene.status() is RecommendationStatus.EXECUTED)
+
+
+def test_silent_market_while_taking_up_an_intent_loses_no_approval(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = approved_scene()
+    scene.book.commits, scene.book.crash_after = 0, 3
+    with pytest.raises(Crash):
+        scene.execute()
+
+    def silent(_: Sequence[str]) -> pd.DataFrame:
+        raise BrokerUnavailable("no quotes")
+
+    monkeypatch.setattr(scene.market, "option_quotes", silent)
+    with pytest.raises(BrokerUnavailable):
+        scene.execute()
+    assert scene.book.rows.orders[CLIENT_ID].status is OrderStatus.INTENDED
+    scene.later(minutes=40)
+    settle_working_orders(scene.desk)
+    assert (scene.status(), scene.reason()) == (RecommendationStatus.FAILED, "never_sent")
+
+
 def test_unknown_outcome_that_the_broker_then_knows_is_executed() -> None:
     scene = approved_scene()
     scene.broker.lose_answer = BrokerOutcomeUnknown("timed out")

@@ -1,0 +1,1 @@
+"""Drills: what the desk promises of its worst day, tried on real processes."""
