@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from mahler_pipelines.options import american
-from mahler_pipelines.options.cash_dividends.contracts import Terms, value_without_volatility
+from mahler_pipelines.options.american_terms import Terms, value_without_volatility
 from mahler_pipelines.options.dividends import dividend_schedule
 
 Floats = NDArray[np.float64]

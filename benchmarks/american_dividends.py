@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mahler_pipelines.options.cash_dividends.contracts import DividendModel
+from mahler_pipelines.options.american_terms import DividendModel
 from mahler_pipelines.options.cash_dividends.exercise import price
 from mahler_pipelines.options.cash_dividends.greeks import greeks
 from mahler_pipelines.options.cash_dividends.implied import implied_volatility

@@ -4,11 +4,12 @@ import json
 import signal
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from drills.processes import READY, Task, work_lean
 from drills.stage import Stage
@@ -47,50 +48,8 @@ class Ended:
     failures: tuple[str, ...] = ()
 
 
-class Victim(Protocol):
+class Victim(ABC):
     """A process that has said `ready` and now works; leaving the block takes it down for sure."""
-
-    def __enter__(self) -> Self:
-        """Use as a context manager."""
-        ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Take it down."""
-        ...
-
-    def runs(self) -> bool:
-        """Whether it has not ended yet."""
-        ...
-
-    def wait(self, seconds: float) -> None:
-        """Wait for its end, so long at most."""
-        ...
-
-    def kill(self) -> None:
-        """Send SIGKILL, which no process hears coming."""
-        ...
-
-    def end(self) -> Ended:
-        """Wait for its end and say how it was."""
-        ...
-
-
-class LeanVictim:
-    """The execution code in a process of its own, without the graph."""
-
-    def __init__(self, home: Path, task: Task) -> None:
-        self._told, there = LEAN.Pipe(duplex=False)
-        self._process = LEAN.Process(target=work_lean, args=(str(home), task.text(), there))
-        self._process.start()
-        there.close()
-        if not self._told.poll(START_SECONDS) or self._told.recv() != READY:
-            self._take_down()
-            raise VictimDidNotStart("a lean process")
 
     def __enter__(self) -> Self:
         return self
@@ -102,6 +61,39 @@ class LeanVictim:
         trace: TracebackType | None,
     ) -> None:
         self._take_down()
+
+    @abstractmethod
+    def runs(self) -> bool:
+        """Whether it has not ended yet."""
+
+    @abstractmethod
+    def wait(self, seconds: float) -> None:
+        """Wait for its end, so long at most."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """Send SIGKILL, which no process hears coming."""
+
+    @abstractmethod
+    def end(self) -> Ended:
+        """Wait for its end and say how it was."""
+
+    @abstractmethod
+    def _take_down(self) -> None:
+        """Kill it if it still runs, and let go of what it held."""
+
+
+class LeanVictim(Victim):
+    """The execution code in a process of its own, without the graph."""
+
+    def __init__(self, home: Path, task: Task) -> None:
+        self._told, there = LEAN.Pipe(duplex=False)
+        self._process = LEAN.Process(target=work_lean, args=(str(home), task.text(), there))
+        self._process.start()
+        there.close()
+        if not self._told.poll(START_SECONDS) or self._told.recv() != READY:
+            self._take_down()
+            raise VictimDidNotStart("a lean process")
 
     def runs(self) -> bool:
         """Whether it has not ended yet."""
@@ -130,7 +122,7 @@ class LeanVictim:
         self._told.close()
 
 
-class DagsterVictim:
+class DagsterVictim(Victim):
     """The order_execution run, with the start-up before it, in a program of its own."""
 
     def __init__(self, stage: Stage, task: Task) -> None:
@@ -144,17 +136,6 @@ class DagsterVictim:
         if self._line() != READY:
             self._take_down()
             raise VictimDidNotStart("a Dagster process")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._take_down()
 
     def runs(self) -> bool:
         """Whether it has not ended yet."""

@@ -1,11 +1,11 @@
 """Forwards from American options: what early exercise is worth is taken out of prices first."""
 
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from mahler_pipelines.market.brackets import Floats, Indices, group_median
+from mahler_pipelines.market.carry import contract_terms
 from mahler_pipelines.market.forwards import (
     ChainArrays,
     Forwards,
@@ -20,27 +20,8 @@ _LAST_CHANGE: Final = 1e-5
 """Of spot: a tenth of a cent on a share of 100, far below what any quote resolves."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Carry:
-    """Per group: the spot and the continuous yield that American prices are read with.
-
-    Both together give the group's forward. A forward above what the rate earns would need a yield
-    below minus the rate, which no share has: it is a late or early spot, and the spot is moved.
-    """
-
-    spot: Floats
-    dividend_yield: Floats
-
-
-def carry(chain: ChainArrays, implied: Forwards) -> Carry:
-    """Split each forward into spot and yield, the yield at least -|rate|."""
-    held = np.maximum(implied.dividend_yield(chain), -np.abs(chain.rate))
-    spot = implied.forward * np.exp((held - chain.rate) * chain.years)
-    return Carry(np.where(chain.years > 0, spot, chain.spot), held)
-
-
 def american_forwards(chain: ChainArrays, *, minimum_pairs: int) -> Forwards:
-    """Return the forward of each group as `forwards` does, American groups without their premium.
+    """Return the forward of each group from parity or carry, American groups without premium.
 
     C - P of American options is not that of a forward: with the yield that a forward implies,
     prices near it are inverted and their early-exercise premium subtracted, which gives the next
@@ -73,7 +54,7 @@ def _first_volatility(chain: ChainArrays, found: Forwards, rows: Indices) -> Flo
     Where there is none, the median of the expiration's others. NaN for a price at or below what
     exercise now brings.
     """
-    terms, paid = _terms(chain, found, rows), chain.price[rows]
+    terms, paid = contract_terms(chain, found, rows), chain.price[rows]
     above = paid > terms["right"] * (terms["spot"] - terms["strike"])
     guess = european.implied_volatility(price=paid, **terms)
     known, group = np.isfinite(guess), chain.group[rows]
@@ -90,7 +71,7 @@ def _premium(
     from which it also drifts when the yield moves.
     """
     solved = np.isfinite(volatility)
-    terms = _terms(chain, found, rows[solved])
+    terms = contract_terms(chain, found, rows[solved])
     sigma = volatility[solved]
     value, vega = american.price_and_vega(**terms, volatility=sigma)
     worth, following = np.full(rows.shape, np.nan), volatility.copy()
@@ -100,15 +81,3 @@ def _premium(
     step = np.clip(step, -_LARGEST_STEP * sigma, _LARGEST_STEP * sigma)
     following[solved] = sigma + np.where(np.isfinite(step), step, -_LARGEST_STEP * sigma)
     return worth, following
-
-
-def _terms(chain: ChainArrays, found: Forwards, rows: Indices) -> dict[str, Any]:
-    with_carry, group = carry(chain, found), chain.group[rows]
-    return {
-        "right": chain.right[rows],
-        "spot": with_carry.spot[group],
-        "strike": chain.strike[rows],
-        "years": chain.years[group],
-        "rate": chain.rate[group],
-        "dividend_yield": with_carry.dividend_yield[group],
-    }

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mahler_pipelines.market.american_forwards import carry
 from mahler_pipelines.market.brackets import Floats
+from mahler_pipelines.market.carry import contract_terms
 from mahler_pipelines.market.forwards import ChainArrays, Forwards
 from mahler_pipelines.options import american, european
 from mahler_pipelines.options.black_scholes.implied import NoVolatility
@@ -30,7 +30,7 @@ def contract_volatilities(chain: ChainArrays, implied: Forwards) -> ContractVola
     reason = np.zeros(chain.price.size, dtype=np.int8)
     for model, rows in _by_model(chain):
         volatility[rows], reason[rows] = model.implied_volatility(
-            price=chain.price[rows], **_terms(chain, implied, rows), with_reason=True
+            price=chain.price[rows], **contract_terms(chain, implied, rows), with_reason=True
         )
     return ContractVolatilities(volatility, reason)
 
@@ -43,7 +43,8 @@ def contract_greeks(
     solved = found.reason == NoVolatility.NONE
     for model, rows in _by_model(chain):
         good = np.flatnonzero(_mask(rows, chain.price.size) & solved)
-        greeks = model.greeks(**_terms(chain, implied, good), volatility=found.volatility[good])
+        terms = contract_terms(chain, implied, good)
+        greeks = model.greeks(**terms, volatility=found.volatility[good])
         for name, column in columns.items():
             column[good] = getattr(greeks, name)
     return columns
@@ -60,18 +61,3 @@ def _by_model(chain: ChainArrays) -> list[tuple[ModuleType, slice | NDArray[np.b
 
 def _mask(rows: slice | NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
     return np.ones(size, dtype=bool) if isinstance(rows, slice) else rows
-
-
-def _terms(
-    chain: ChainArrays, implied: Forwards, rows: slice | NDArray[np.bool_] | NDArray[np.intp]
-) -> dict[str, Floats]:
-    group = chain.group[rows]
-    with_carry = carry(chain, implied)
-    return {
-        "right": chain.right[rows],
-        "spot": with_carry.spot[group],
-        "strike": chain.strike[rows],
-        "years": chain.years[group],
-        "rate": chain.rate[group],
-        "dividend_yield": with_carry.dividend_yield[group],
-    }

@@ -68,20 +68,6 @@ class ParityPairs:
     put: Indices
 
 
-def forwards(chain: ChainArrays, *, minimum_pairs: int) -> Forwards:
-    """Return the forward of each group from put-call parity, else from carry.
-
-    Parity holds for European options; `american_forwards` makes American prices such before.
-    The median of K + exp(rT)(C - P) over `nearest_pairs` (Hull, eq. 17.3; CBOE's VIX method takes
-    the single nearest). Fewer than `minimum_pairs`, or a forward further from carry than 5 % plus
-    10 % a year, falls back to spot exp((r - q)T), with q = 0 where the yield is unknown; the
-    source says which.
-    """
-    pairs = nearest_pairs(chain)
-    difference = chain.price[pairs.call] - chain.price[pairs.put]
-    return forwards_of_pairs(chain, pairs, difference, minimum_pairs=minimum_pairs)
-
-
 def nearest_pairs(chain: ChainArrays) -> ParityPairs:
     """Return the usable pairs with the smallest |C - P|, which are those nearest the forward."""
     rows = np.flatnonzero(chain.usable)
@@ -121,7 +107,13 @@ def _around_least(group: Indices, distance: Floats) -> Indices:
 def forwards_of_pairs(
     chain: ChainArrays, pairs: ParityPairs, difference: Floats, *, minimum_pairs: int
 ) -> Forwards:
-    """Return the forwards that differences C - P of European prices give; NaN speaks for none."""
+    """Return the forward of each group from put-call parity, else from carry.
+
+    `difference` is C - P of each pair as European options, NaN where it does not speak. The median
+    of K + exp(rT)(C - P) (Hull, eq. 17.3; CBOE's VIX method takes the single nearest). Fewer pairs
+    than `minimum_pairs`, or a forward further from carry than 5 % plus 10 % a year, falls back to
+    spot exp((r - q)T), with q = 0 where the yield is unknown; the source says which.
+    """
     growth = np.exp(chain.rate * chain.years)
     known = np.isfinite(chain.carry_yield)
     carry = chain.spot * growth * np.exp(-np.where(known, chain.carry_yield, 0.0) * chain.years)

@@ -12,19 +12,17 @@ from typing import Any, Final, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mahler_pipelines.errors import BadInput
-from mahler_pipelines.options.black_scholes.carried import check_right, check_terms
+from mahler_pipelines.options.american_terms import DividendModel, Terms
+from mahler_pipelines.options.black_scholes.carried import check_right
 from mahler_pipelines.options.black_scholes.greeks import Greeks
 from mahler_pipelines.options.black_scholes.implied import NoVolatility
 from mahler_pipelines.options.blocks import Columns, flatten, in_blocks
 from mahler_pipelines.options.cash_dividends import exercise as dividend_exercise
 from mahler_pipelines.options.cash_dividends import greeks as dividend_greeks
 from mahler_pipelines.options.cash_dividends import implied as dividend_implied
-from mahler_pipelines.options.cash_dividends.contracts import DividendModel
 from mahler_pipelines.options.dividends import DividendSchedule, dividend_schedule
 from mahler_pipelines.options.early_exercise import values as american_values
 from mahler_pipelines.options.early_exercise.implied import fill_volatilities
-from mahler_pipelines.options.early_exercise.premium import has_two_boundaries
 
 __all__ = [
     "DividendModel",
@@ -259,11 +257,5 @@ def _named(terms: tuple[ArrayLike, ...]) -> dict[str, Any]:
 
 def _checked(terms: tuple[ArrayLike, ...]) -> tuple[Columns, tuple[int, ...]]:
     columns, shape = flatten(*terms)
-    right, spot, strike, years, rate, held, volatility = columns
-    check_terms(right, spot, strike, years, volatility)
-    both = np.where(right < 0, rate, held), np.where(right < 0, held, rate)
-    two = has_two_boundaries(*both)
-    if two.any():
-        value = float(np.broadcast_to(rate, two.shape)[two][0])
-        raise BadInput("rate", value, "negative, with a yield that makes two exercise boundaries")
+    Terms.broadcast(*columns).checked()
     return columns, shape

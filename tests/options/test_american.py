@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mahler_pipelines.errors import BadInput
 from mahler_pipelines.options import american, european
 from mahler_pipelines.options.american import NoVolatility
-from mahler_pipelines.options.cash_dividends.contracts import Terms, value_without_volatility
+from mahler_pipelines.options.american_terms import Terms, value_without_volatility
 from mahler_pipelines.options.dividends import dividend_schedule
 from mahler_pipelines.options.early_exercise import premium, table
 from tests.options.american_cases import QUANTLIB_CASES, Market, markets, quantlib_prices
@@ -438,3 +438,51 @@ def test_arguments_broadcast_and_scalars_stay_scalars() -> None:
         right=[], spot=[], strike=[], years=[], rate=[], dividend_yield=[], volatility=[]
     )
     assert empty.shape == (0,)
+
+
+def test_a_price_below_the_best_certain_exercise_on_the_way_has_no_volatility() -> None:
+    """Waiting pays at first (q S > r K) and no more later: the best moment is neither end."""
+    terms: Market = {
+        "right": -1,
+        "spot": 100.0,
+        "strike": 103.0,
+        "years": 40.0,
+        "rate": 0.02,
+        "dividend_yield": 0.06,
+    }
+    moment = math.log(0.06 * 100 / (0.02 * 103)) / 0.04
+    best = 103.0 * math.exp(-0.02 * moment) - 100.0 * math.exp(-0.06 * moment)
+    ends = max(3.0, 103.0 * math.exp(-0.8) - 100.0 * math.exp(-2.4))
+    assert 0.0 < moment < 40.0
+    assert best > ends + 0.5
+    still = american.price(**terms, volatility=0.0)
+    assert float(still) == pytest.approx(best, rel=1e-12)
+    paid = np.array([0.5 * (best + ends), best + 1.0])
+    found, reasons = american.implied_volatility(**terms, price=paid, with_reason=True)
+    assert reasons.tolist() == [NoVolatility.BELOW_INTRINSIC, NoVolatility.NONE]
+    assert float(american.price(**terms, volatility=found[1])) == pytest.approx(paid[1], abs=1e-4)
+
+
+def test_a_price_that_no_volatility_can_be_told_from_says_so() -> None:
+    """A hair below the maximum, nearer than the premium is accurate: not the end of a bracket."""
+    terms: Market = {"right": -1, "spot": 100.0, "strike": 100.0, "years": 0.5, "rate": 0.04}
+    found, reasons = american.implied_volatility(
+        **terms, dividend_yield=0.0, price=[100.0 - 1e-10, 99.0], with_reason=True
+    )
+    assert reasons.tolist() == [NoVolatility.ABOVE_MAXIMUM, NoVolatility.NONE]
+    assert np.isnan(found).tolist() == [True, False]
+
+
+def test_with_dividends_two_boundaries_are_told_too() -> None:
+    _, reasons = american.implied_volatility(
+        right=[-1, 1],
+        price=5.0,
+        spot=100.0,
+        strike=100.0,
+        years=0.5,
+        rate=[-0.01, -0.02],
+        dividend_yield=[-0.02, -0.01],
+        dividends=[(0.2, 0.5)],
+        with_reason=True,
+    )
+    assert reasons.tolist() == [NoVolatility.TWO_BOUNDARIES] * 2

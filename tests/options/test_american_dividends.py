@@ -15,8 +15,8 @@ from scipy.signal import fftconvolve
 
 from mahler_pipelines.errors import BadInput
 from mahler_pipelines.options import american, european
+from mahler_pipelines.options.american_terms import DividendModel
 from mahler_pipelines.options.black_scholes.implied import NoVolatility
-from mahler_pipelines.options.cash_dividends.contracts import DividendModel
 from mahler_pipelines.options.cash_dividends.exercise import exercise_boundary, price
 from mahler_pipelines.options.cash_dividends.greeks import greeks
 from mahler_pipelines.options.cash_dividends.implied import implied_volatility

@@ -16,12 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from mahler_pipelines.errors import BadInput
 from mahler_pipelines.options import european
-from mahler_pipelines.options.black_scholes.black import Floats
-from mahler_pipelines.options.cash_dividends.contracts import (
+from mahler_pipelines.options.american_terms import (
     DividendModel,
     Terms,
     value_without_volatility,
 )
+from mahler_pipelines.options.black_scholes.black import Floats
 from mahler_pipelines.options.cash_dividends.grid import Grid, grid_around, values_at
 from mahler_pipelines.options.cash_dividends.induction import Induction, by_dividends
 from mahler_pipelines.options.dividends import DividendSchedule, dividend_schedule

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mahler_pipelines.options import european
-from mahler_pipelines.options.black_scholes.black import Floats
-from mahler_pipelines.options.cash_dividends.contracts import (
+from mahler_pipelines.options.american_terms import (
     DividendModel,
     Terms,
     value_without_volatility,
 )
+from mahler_pipelines.options.black_scholes.black import Floats
 from mahler_pipelines.options.cash_dividends.exercise import (
     AtSpot,
     at_spot,

@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
+from mahler_pipelines.options.american_terms import Terms
 from mahler_pipelines.options.black_scholes.black import Floats
-from mahler_pipelines.options.cash_dividends.contracts import Terms
 from mahler_pipelines.options.dividends import DividendSchedule
 
 CELLS: Final = 140

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mahler_pipelines.options import european
-from mahler_pipelines.options.black_scholes.black import Floats
-from mahler_pipelines.options.black_scholes.implied import NoVolatility
-from mahler_pipelines.options.cash_dividends.contracts import (
+from mahler_pipelines.options.american_terms import (
     DividendModel,
     Terms,
-    value_without_volatility,
+    volatility_reasons,
 )
+from mahler_pipelines.options.black_scholes.black import Floats
+from mahler_pipelines.options.black_scholes.implied import NoVolatility
 from mahler_pipelines.options.cash_dividends.exercise import diffusing, values
 from mahler_pipelines.options.cash_dividends.greeks import european_greeks
 from mahler_pipelines.options.dividends import DividendSchedule, dividend_schedule
@@ -116,7 +116,9 @@ def implied_volatility(
 def _inverted(
     terms: Terms, paid: Floats, schedule: DividendSchedule, model: DividendModel
 ) -> tuple[Floats, NDArray[np.int8]]:
-    reasons = _reasons(terms, paid, schedule, model)
+    with np.errstate(all="ignore"):
+        moving = diffusing(terms, schedule, model)
+    reasons = volatility_reasons(terms, paid, schedule, diffusing=moving)
     good = np.flatnonzero(reasons == NoVolatility.NONE)
     volatility = np.full(paid.shape, np.nan)
     if good.size:
@@ -126,26 +128,6 @@ def _inverted(
         low = good[found <= _NARROWEST]
         reasons[low], volatility[low] = NoVolatility.BELOW_INTRINSIC, np.nan
     return volatility, reasons
-
-
-def _reasons(
-    terms: Terms, paid: Floats, schedule: DividendSchedule, model: DividendModel
-) -> NDArray[np.int8]:
-    with np.errstate(all="ignore"):
-        positive = (paid > 0) & (terms.spot > 0) & (terms.strike > 0)
-        left = diffusing(terms, schedule, model)
-        floor = value_without_volatility(terms, schedule)
-        owed = terms.strike * np.exp(np.maximum(-terms.rate * terms.years, 0.0))
-    most = np.where(terms.right > 0, terms.spot, owed)
-    codes = {
-        NoVolatility.NOT_FINITE: ~np.isfinite(paid) | ~terms.finite,
-        NoVolatility.NON_POSITIVE_INPUT: ~positive | (left <= 0),
-        NoVolatility.EXPIRED: terms.years <= 0,
-        NoVolatility.BELOW_INTRINSIC: paid <= floor,
-        NoVolatility.ABOVE_MAXIMUM: paid >= most,
-    }
-    values_of = [np.int8(code) for code in codes]
-    return np.select(list(codes.values()), values_of, np.int8(0)).astype(np.int8)
 
 
 def _solve(terms: Terms, paid: Floats, schedule: DividendSchedule, model: DividendModel) -> Floats:

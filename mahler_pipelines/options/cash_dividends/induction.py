@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahler_pipelines.options import european
+from mahler_pipelines.options.american_terms import DividendModel, Terms
 from mahler_pipelines.options.black_scholes.black import Floats
 from mahler_pipelines.options.cash_dividends.brennan_schwartz import System, linear_ends, solve
-from mahler_pipelines.options.cash_dividends.contracts import DividendModel, Terms
 from mahler_pipelines.options.cash_dividends.grid import Grid, Sheet, values_at
 from mahler_pipelines.options.dividends import DividendSchedule
 

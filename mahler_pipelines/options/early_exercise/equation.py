@@ -23,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from mahler_pipelines.options.early_exercise.normal_tail import INVERSE_ROOT_TWO_PI
+
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
@@ -30,7 +32,6 @@ NODES: Final = 24
 POINTS: Final = 48
 
 _MAX_ITERATIONS: Final = 40
-_INVERSE_ROOT_TWO_PI: Final = 1.0 / float(np.sqrt(2.0 * np.pi))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,12 +48,12 @@ class Quadrature:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curves:
-    """Boundaries of n puts, from expiry (exclusive) to `years` before it.
+    """Boundaries of n puts, from expiry (exclusive) to their `years` before it.
 
-    `ceiling` (n,) is X; `squared_log` (n, nodes) is H at `years * nodes_of(nodes)^2`.
+    `ceiling` (n,) is X; `squared_log` (n, nodes) is H at `years * share^2`, the shares being the
+    `chebyshev` points above zero.
     """
 
-    years: Floats
     ceiling: Floats
     squared_log: Floats
 
@@ -77,19 +78,27 @@ def quadrature(points: int, *, lean: float) -> Quadrature:
 
 
 def interpolation(nodes: int, share: Floats) -> Floats:
-    """Return the (m, nodes) matrix that takes H at its nodes to H at `share` (H(0) is zero).
+    """Return the (m, nodes) matrix that takes H at its nodes to H at `share` (H(0) is zero)."""
+    return barycentric(nodes + 1, share)[..., 1:]
 
-    Barycentric, on Chebyshev points (J.-P. Berrut and L. N. Trefethen, SIAM Review 46 (2004)).
+
+def chebyshev(count: int) -> Floats:
+    """Return `count` Chebyshev points of the second kind on [0, 1], ends included."""
+    return np.asarray(0.5 * (1.0 - np.cos(np.pi * np.arange(count) / (count - 1))))
+
+
+def barycentric(count: int, at: Floats) -> Floats:
+    """Return the (..., count) weights from values at `chebyshev` points to values at `at`.
+
+    J.-P. Berrut and L. N. Trefethen, SIAM Review 46 (2004), eq. 5.4.
     """
-    points = _chebyshev(nodes)
-    signs = np.where(np.arange(nodes + 1) % 2 == 0, 1.0, -1.0)
+    signs = np.where(np.arange(count) % 2 == 0, 1.0, -1.0)
     signs[[0, -1]] *= 0.5
-    distance = np.asarray(share, dtype=np.float64)[..., None] - points
+    distance = np.asarray(at, dtype=np.float64)[..., None] - chebyshev(count)
     hit = np.abs(distance) < 1e-14
     raw = signs / np.where(hit, 1.0, distance)
     weights = raw / raw.sum(axis=-1, keepdims=True)
-    on_node = hit.any(axis=-1, keepdims=True)
-    return np.asarray(np.where(on_node, hit, weights)[..., 1:])
+    return np.asarray(np.where(hit.any(axis=-1, keepdims=True), hit, weights))
 
 
 def solve(
@@ -122,7 +131,7 @@ def solve(
             break
     else:
         raise ArithmeticError("an early-exercise boundary did not settle")
-    return Curves(np.asarray(years), problem.ceiling[:, 0], np.square(distance))
+    return Curves(problem.ceiling[:, 0], np.square(distance))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,7 +144,7 @@ class _Grid:
 
 @lru_cache(maxsize=4)
 def _grid(nodes: int, points: int) -> _Grid:
-    share = _chebyshev(nodes)[1:]
+    share = chebyshev(nodes + 1)[1:]
     rule = quadrature(points, lean=1.0)
     left = np.outer(share, rule.cosine)
     # H bends down towards expiry: a line to the first node, scaled, is a floor under it.
@@ -143,12 +152,8 @@ def _grid(nodes: int, points: int) -> _Grid:
     return _Grid(share, rule, interpolation(nodes, left), floor)
 
 
-def _chebyshev(nodes: int) -> Floats:
-    return np.asarray(0.5 * (1.0 - np.cos(np.pi * np.arange(nodes + 1) / nodes)))
-
-
 def _density(z: Floats) -> Floats:
-    return np.asarray(_INVERSE_ROOT_TWO_PI * np.exp(-0.5 * z * z))
+    return np.asarray(INVERSE_ROOT_TWO_PI * np.exp(-0.5 * z * z))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,60 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahler_pipelines.options import european
+from mahler_pipelines.options.american_terms import Terms, volatility_reasons
 from mahler_pipelines.options.black_scholes.implied import NoVolatility
-from mahler_pipelines.options.early_exercise.premium import has_two_boundaries, is_exercised_early
+from mahler_pipelines.options.dividends import dividend_schedule
+from mahler_pipelines.options.early_exercise.premium import is_exercised_early
 from mahler_pipelines.options.early_exercise.puts import Piece, Puts, pieces
 
 Floats = NDArray[np.float64]
-Codes = NDArray[np.int8]
 
 _MAX_ITERATIONS: Final = 80
 _LAST_STEP: Final = 3e-4
 _LEAST, _MOST = 1e-4, 50.0
+_END: Final = 1.001
 _WINDOW_BELOW: Final = 0.5
 _UNKNOWN: Final = 2.0
-
-
-def american_reasons(
-    right: Floats,
-    paid: Floats,
-    spot: Floats,
-    strike: Floats,
-    years: Floats,
-    rate: Floats,
-    dividend_yield: Floats,
-) -> Codes:
-    """Return the `NoVolatility` code of each row, all columns of one length.
-
-    An American price at or below what exercise brings now has none (BELOW_INTRINSIC), nor one below
-    the discounted intrinsic value; the maximum is the share's price or the strike, carried to the
-    expiration where waiting is worth more than having.
-    """
-    with np.errstate(all="ignore"):
-        shares, cash = spot * np.exp(-dividend_yield * years), strike * np.exp(-rate * years)
-        least = np.maximum(right * (spot - strike), right * (shares - cash))
-        most = np.where(right > 0, np.maximum(shares, spot), np.maximum(cash, strike))
-        terms = (paid, spot, strike, years, rate, dividend_yield, shares, cash)
-        finite = np.isfinite(terms[0])
-        for column in terms[1:]:
-            finite = finite & np.isfinite(column)
-        conditions = [
-            ~finite,
-            ~((paid > 0) & (spot > 0) & (strike > 0)),
-            years <= 0,
-            paid <= np.maximum(least, 0.0),
-            paid >= most,
-            _two_boundaries(right, rate, dividend_yield),
-        ]
-    codes = [
-        NoVolatility.NOT_FINITE,
-        NoVolatility.NON_POSITIVE_INPUT,
-        NoVolatility.EXPIRED,
-        NoVolatility.BELOW_INTRINSIC,
-        NoVolatility.ABOVE_MAXIMUM,
-        NoVolatility.TWO_BOUNDARIES,
-    ]
-    return np.select(conditions, [np.int8(code) for code in codes], np.int8(0)).astype(np.int8)
 
 
 def fill_volatilities(columns: tuple[Floats, ...], filled: tuple[NDArray[Any], ...]) -> None:
@@ -68,7 +28,8 @@ def fill_volatilities(columns: tuple[Floats, ...], filled: tuple[NDArray[Any], .
     right, paid, spot, strike, years, rate, held = (
         np.broadcast_to(column, reason.shape) for column in columns
     )
-    reason[:] = american_reasons(right, paid, spot, strike, years, rate, held)
+    terms = Terms(right, spot, strike, years, rate, held, np.zeros(reason.shape))
+    reason[:] = volatility_reasons(terms, paid, dividend_schedule(()), diffusing=spot)
     volatility[:] = np.nan
     with np.errstate(all="ignore"):
         puts = Puts.of(right, spot, strike, years, rate, held)
@@ -90,11 +51,13 @@ def fill_volatilities(columns: tuple[Floats, ...], filled: tuple[NDArray[Any], .
     puts = puts.at(rows)
     for part in pieces(puts, np.where(np.isfinite(guess), guess, _UNKNOWN)):
         volatility[rows[part]] = _solve(puts.at(part), target[part], guess[part])
-
-
-def _two_boundaries(right: Floats, rate: Floats, held: Floats) -> NDArray[np.bool_]:
-    as_put = np.where(right < 0, rate, held), np.where(right < 0, held, rate)
-    return has_two_boundaries(*as_put)
+    # At an end of the bracket the price is nearer to a bound than the premium is accurate.
+    for code, beyond in (
+        (NoVolatility.BELOW_INTRINSIC, volatility <= _LEAST * _END),
+        (NoVolatility.ABOVE_MAXIMUM, volatility >= _MOST / _END),
+    ):
+        lost = early & beyond
+        reason[lost], volatility[lost] = code, np.nan
 
 
 def _solve(puts: Puts, target: Floats, guess: Floats) -> Floats:

@@ -32,7 +32,7 @@ Flags = NDArray[np.bool_]
 
 RULE: Final = equation.quadrature(16, lean=0.45)
 CHUNK_ROWS: Final = 8_192
-"""Contracts whose arrays over the points stay in the second-level cache."""
+"""Contracts summed over points together: with fewer the calls weigh, with more the memory."""
 
 _SHARE: Final = np.append(RULE.cosine, 1.0)
 _UNCOVERED_NODES, _UNCOVERED_POINTS, _UNCOVERED_SETTLED = 12, 24, 1e-5
@@ -83,11 +83,6 @@ def is_exercised_early(rate: Floats, dividend_yield: Floats) -> Flags:
     """Return where a put may be exercised before expiry, and below a single boundary."""
     none = np.abs(rate) <= _NO_RATE
     return np.asarray(np.where(none, dividend_yield < -_NO_RATE, rate > 0.0))
-
-
-def has_two_boundaries(rate: Floats, dividend_yield: Floats) -> Flags:
-    """Return where a put may be exercised between two spots: a yield below a negative rate."""
-    return np.asarray((rate < 0.0) & (dividend_yield < rate))
 
 
 def series(
@@ -188,26 +183,27 @@ def _fill_premium(
     _fill_boundary(of, here, desk, with_slope=with_vega)
     filled.log_boundary[:] = desk.boundary[:, -1]
     _fill_distances(of, here, desk)
-    value, scratch, other = desk.value, desk.scratch, desk.entries[:, :-1]
-    if of.dividend_yield[here.row].any():
-        bell(desk.d1, out=desk.density)
-        upper_tail(desk.d1, desk.density, out=other, scratch=scratch)
-        np.take(of.cost, here.row, axis=0, out=scratch, mode="clip")
-        other *= scratch
-        other *= _column(np.exp(here.log_spot), other)
-        bell(desk.d2, out=desk.density)
-        upper_tail(desk.d2, desk.density, out=value, scratch=scratch)
-        np.take(of.gain, here.row, axis=0, out=scratch, mode="clip")
-        value *= scratch
-        value -= other
-    else:
-        bell(desk.d2, out=desk.density)
-        upper_tail(desk.d2, desk.density, out=value, scratch=scratch)
-        np.take(of.gain, here.row, axis=0, out=scratch, mode="clip")
-        value *= scratch
+    value, cost = desk.value, desk.entries[:, :-1]
+    pays = bool(of.dividend_yield[here.row].any())
+    if pays:
+        _fill_leg(of.cost, here, desk, desk.d1, out=cost)
+        cost *= _column(np.exp(here.log_spot), cost)
+    _fill_leg(of.gain, here, desk, desk.d2, out=value)
+    if pays:
+        value -= cost
     np.sum(value, axis=1, out=filled.value, dtype=np.float64)
     if with_vega:
         _fill_vega(of, here, desk, filled.vega)
+
+
+def _fill_leg(
+    weights: AnyFloats, here: _Contracts, desk: _Desk, d: AnyFloats, *, out: AnyFloats
+) -> None:
+    """Fill weight times N(-d); leaves exp(-d^2 / 2) in the desk's density."""
+    bell(d, out=desk.density)
+    upper_tail(d, desk.density, out=out, scratch=desk.scratch)
+    np.take(weights, here.row, axis=0, out=desk.scratch, mode="clip")
+    out *= desk.scratch
 
 
 def _fill_vega(of: Series, here: _Contracts, desk: _Desk, vega: Floats) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from mahler_pipelines.options.early_exercise import premium as early_exercise
+from mahler_pipelines.options.early_exercise.normal_tail import INVERSE_ROOT_TWO_PI
 from mahler_pipelines.options.early_exercise.premium import Series, SpotSlopes
 
 Floats = NDArray[np.float64]
@@ -23,7 +24,6 @@ Flags = NDArray[np.bool_]
 PIECE_ROWS: Final = 16_384
 """Contracts laid out together: enough that the series are worth their laying out."""
 
-_INVERSE_ROOT_TWO_PI: Final = 1.0 / float(np.sqrt(2.0 * np.pi))
 _KEY: Final = (1.0, 0.754877666246693, 0.569840290998053)
 
 
@@ -135,7 +135,7 @@ def european_unit(puts: Puts, volatility: Floats) -> tuple[Floats, Floats]:
     d1 = (puts.log_spot + carry) / total + 0.5 * total
     shares = np.exp(puts.log_spot - puts.dividend_yield * puts.years)
     price = np.exp(-puts.rate * puts.years) * ndtr(total - d1) - shares * ndtr(-d1)
-    return price, shares * root * (_INVERSE_ROOT_TWO_PI * np.exp(-0.5 * d1 * d1))
+    return price, shares * root * (INVERSE_ROOT_TWO_PI * np.exp(-0.5 * d1 * d1))
 
 
 def european_slopes(puts: Puts, volatility: Floats) -> SpotSlopes:
@@ -144,7 +144,7 @@ def european_slopes(puts: Puts, volatility: Floats) -> SpotSlopes:
     carry = (puts.rate - puts.dividend_yield) * puts.years
     d1 = (puts.log_spot + carry) / total + 0.5 * total
     share = np.exp(-puts.dividend_yield * puts.years)
-    density = share * _INVERSE_ROOT_TWO_PI * np.exp(-0.5 * d1 * d1)
+    density = share * INVERSE_ROOT_TWO_PI * np.exp(-0.5 * d1 * d1)
     return SpotSlopes(-share * ndtr(-d1), density / (np.exp(puts.log_spot) * total))
 
 

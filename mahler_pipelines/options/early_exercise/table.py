@@ -137,7 +137,7 @@ def stored() -> tuple[Floats, Floats]:
 
 def _laid_out(panel: Floats) -> Floats:
     """Return (RATIOS, LEVELS, times) from (Chebyshev ratios, every second level, times)."""
-    rows = _barycentric(_points(len(panel)), np.linspace(0.0, 1.0, RATIOS))
+    rows = equation.barycentric(len(panel), np.linspace(0.0, 1.0, RATIOS))
     even = np.tensordot(rows, panel, axes=1)
     first, weights = _six_points(np.linspace(0.0, 0.5 * (LEVELS - 1), LEVELS), panel.shape[1])
     finer = np.zeros((RATIOS, LEVELS, panel.shape[2]))
@@ -151,7 +151,7 @@ def compute(level: Floats, *, above_rate: bool, ratios: Indices) -> Floats:
     span, count = (
         (1.0, _RATIOS_ABOVE_RATE) if above_rate else (1.0 - LOWEST_RATIO, _RATIOS_BELOW_RATE)
     )
-    ratio = np.maximum(1.0 - span * np.square(_points(count)[ratios]), -np.inf)
+    ratio = 1.0 - span * np.square(equation.chebyshev(count)[ratios])
     if above_rate:
         ratio = np.maximum(ratio, _LEAST_RATIO)
     shape = (ratios.size, level.size, TIMES)
@@ -170,21 +170,6 @@ def compute(level: Floats, *, above_rate: bool, ratios: Indices) -> Floats:
         distance = np.log(curves.ceiling)[:, None] - curves.log_boundary(share[used])
         entries[:, used] = 2.0 * (np.log(distance) - log_root[used])
     return entries.reshape(shape)
-
-
-def _barycentric(points: Floats, at: Floats) -> Floats:
-    """Return the (m, n) matrix from values at n Chebyshev points to values at m others."""
-    signs = np.where(np.arange(points.size) % 2 == 0, 1.0, -1.0)
-    signs[[0, -1]] *= 0.5
-    distance = at[:, None] - points
-    hit = np.abs(distance) < 1e-14
-    raw = signs / np.where(hit, 1.0, distance)
-    weights = raw / raw.sum(axis=1, keepdims=True)
-    return np.asarray(np.where(hit.any(axis=1, keepdims=True), hit, weights))
-
-
-def _points(count: int) -> Floats:
-    return np.asarray(0.5 * (1.0 - np.cos(np.pi * np.arange(count) / (count - 1))))
 
 
 def _log_roots() -> Floats:

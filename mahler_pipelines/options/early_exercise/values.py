@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahler_pipelines.options import european
+from mahler_pipelines.options.american_terms import Terms, value_without_volatility
 from mahler_pipelines.options.black_scholes.greeks import DAYS_PER_YEAR, Greeks, SecondOrderGreeks
 from mahler_pipelines.options.blocks import Columns, in_blocks
-from mahler_pipelines.options.cash_dividends.contracts import Terms, value_without_volatility
 from mahler_pipelines.options.dividends import dividend_schedule
 from mahler_pipelines.options.early_exercise.premium import is_exercised_early
 from mahler_pipelines.options.early_exercise.puts import Piece, Puts, pieces

@@ -1,4 +1,4 @@
-"""American contracts on one share with cash dividends: their terms, and what is certain of them."""
+"""American contracts: their terms, and what is certain of them before any model is asked."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from mahler_pipelines.errors import BadInput
 from mahler_pipelines.options.black_scholes.black import Floats
 from mahler_pipelines.options.black_scholes.carried import check_right, check_terms
+from mahler_pipelines.options.black_scholes.implied import NoVolatility
 from mahler_pipelines.options.dividends import DividendSchedule, present_value
 
 
@@ -44,16 +45,9 @@ class Terms:
         return cls(*arrays)
 
     def checked(self) -> "Terms":
-        """Raise `BadInput` for what has no price or two exercise boundaries; NaN passes.
-
-        There are two where both rates are negative: a put with yield < rate < 0, a call with
-        rate < yield < 0.
-        """
+        """Raise `BadInput` for what has no price or two exercise boundaries; NaN passes."""
         check_terms(self.right, self.spot, self.strike, self.years, self.volatility)
-        put = self.right < 0
-        earned = np.where(put, self.rate, self.dividend_yield)
-        given = np.where(put, self.dividend_yield, self.rate)
-        two = (earned < 0) & (given < earned)
+        two = self.between_two_boundaries
         if two.any():
             rate = float(self.rate[two].flat[0])
             raise BadInput("rate", rate, "with this yield there are two exercise boundaries")
@@ -71,6 +65,17 @@ class Terms:
     def finite(self) -> NDArray[np.bool_]:
         """Where every number is finite."""
         return np.asarray(np.all([np.isfinite(array) for array in self._arrays()], axis=0))
+
+    @property
+    def between_two_boundaries(self) -> NDArray[np.bool_]:
+        """Where exercise may be best between two spots: both rates are negative.
+
+        A put with yield < rate < 0, a call with rate < yield < 0.
+        """
+        put = self.right < 0
+        earned = np.where(put, self.rate, self.dividend_yield)
+        given = np.where(put, self.dividend_yield, self.rate)
+        return np.asarray((earned < 0) & (given < earned))
 
     @property
     def carry(self) -> Floats:
@@ -113,6 +118,32 @@ def value_without_volatility(terms: Terms, schedule: DividendSchedule) -> Floats
             paid = terms.right * (share * np.exp(terms.carry * (moment - start)) - terms.strike)
             best = np.maximum(best, np.exp(-terms.rate * moment) * paid)
     return best + 0.0  # never minus zero
+
+
+def volatility_reasons(
+    terms: Terms, paid: Floats, schedule: DividendSchedule, *, diffusing: Floats
+) -> NDArray[np.int8]:
+    """Return the `NoVolatility` code of each price; the volatility of `terms` is not read.
+
+    A price at or below what the best exercise without any volatility brings has none
+    (BELOW_INTRINSIC). The maximum is the share or the strike, carried to the expiration where
+    waiting is worth more than having. `diffusing` is the part of the share that moves.
+    """
+    with np.errstate(all="ignore"):
+        shares = terms.spot * np.exp(np.maximum(-terms.dividend_yield * terms.years, 0.0))
+        owed = terms.strike * np.exp(np.maximum(-terms.rate * terms.years, 0.0))
+        most = np.where(terms.right > 0, shares, owed)
+        positive = (paid > 0) & (terms.spot > 0) & (terms.strike > 0) & (diffusing > 0)
+        findings = {
+            NoVolatility.NOT_FINITE: ~(np.isfinite(paid) & terms.finite & np.isfinite(most)),
+            NoVolatility.NON_POSITIVE_INPUT: ~positive,
+            NoVolatility.EXPIRED: terms.years <= 0,
+            NoVolatility.BELOW_INTRINSIC: paid <= value_without_volatility(terms, schedule),
+            NoVolatility.ABOVE_MAXIMUM: paid >= most,
+            NoVolatility.TWO_BOUNDARIES: terms.between_two_boundaries,
+        }
+    codes = [np.int8(code) for code in findings]
+    return np.select(list(findings.values()), codes, np.int8(0)).astype(np.int8)
 
 
 def _quiet_path(
