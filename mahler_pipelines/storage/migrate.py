@@ -9,7 +9,7 @@ from mahler_pipelines.errors import LedgerError
 from mahler_pipelines.storage.engine import WRITE_LOCK, open_engine, translated
 from mahler_pipelines.storage.tables import metadata
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in `migrations/versions`: a ledger that has it needs no Alembic."""
 
 _ADVISORY_LOCK = 0x4D41484C4552

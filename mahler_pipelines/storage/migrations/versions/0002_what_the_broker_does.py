@@ -1,0 +1,14 @@
+"""What the broker does by itself: assignments, adopted positions, findings and their repairs."""
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Nothing yet."""
+
+
+def downgrade() -> None:
+    """Nothing yet."""
