@@ -17,17 +17,20 @@ RANKS = {
     "execution": 6,
     "review": 7,
     "pictures": 8,
-    "storage": 9,
-    "adapters": 9,
-    "exchange": 9,
-    "partitions": 10,
-    "assets": 11,
-    "orchestration": 12,
-    "settings": 13,
-    "composition": 14,
-    "definitions": 15,
-    "web": 16,
-    "cli": 17,
+    "cards": 9,
+    "messaging": 10,
+    "storage": 11,
+    "adapters": 11,
+    "exchange": 11,
+    "local_discord": 11,
+    "partitions": 12,
+    "assets": 13,
+    "orchestration": 14,
+    "settings": 15,
+    "composition": 16,
+    "definitions": 17,
+    "web": 18,
+    "cli": 19,
 }
 """Room -> its place; a room imports itself and what stands strictly below it."""
 
@@ -39,13 +42,15 @@ ROOM_NAMES = {
 
 PURE_ROOMS = ("options", "market", "strategies", "risk", "decisions", "execution", "review")
 MATHEMATICS = {"numpy", "pandas", "scipy", "sklearn", "pydantic"}
-VENDOR_SDKS = {"alpaca", "anthropic"}
+VENDOR_SDKS = {"alpaca", "anthropic", "discord"}
 NETWORK = {"httpx", "httpx2", "requests", "urllib3", "websockets", "aiohttp"}
 
 ALLOWED_THIRD_PARTIES: dict[str, set[str]] = {
     "errors": set(),
     **dict.fromkeys(PURE_ROOMS, MATHEMATICS),
     "pictures": MATHEMATICS | {"matplotlib", "PIL"},
+    "cards": MATHEMATICS,
+    "messaging": MATHEMATICS,
     "storage": MATHEMATICS
     | {"pydantic_core", "alembic", "duckdb", "fsspec", "pyarrow", "sqlalchemy"},
     "settings": {"pydantic", "pydantic_settings", "dotenv"},

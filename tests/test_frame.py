@@ -87,7 +87,7 @@ def test_lock_holds_every_declared_dependency(repository_root: Path) -> None:
     pinned = {re.split(r"[=\[]", line)[0].lower() for line in lock.splitlines() if "==" in line}
     table = project(repository_root)["project"]
     names = {
-        distribution(requirement).replace("_", "-")
+        re.sub(r"[-_.]+", "-", distribution(requirement))
         for group in [table["dependencies"], *table["optional-dependencies"].values()]
         for requirement in group
     }

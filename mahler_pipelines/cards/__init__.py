@@ -1,0 +1,1 @@
+"""What a person away from the desk is shown: cards, alerts and summaries, and their buttons."""
