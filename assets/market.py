@@ -8,6 +8,7 @@ import pandas as pd
 from mahler_pipelines.execution.desk_terms import DeskTerms
 from mahler_pipelines.market.chains import ChainSnapshot, conform_quotes, empty_quotes
 from mahler_pipelines.market.data import MarketData
+from mahler_pipelines.market.dividends import dividend_table
 from mahler_pipelines.market.fetching import fetch_each
 from mahler_pipelines.market.lake import Lake
 from mahler_pipelines.market.liquidity import quote_defects
@@ -73,6 +74,37 @@ def underlying_quotes(
             "dagster/row_count": len(quotes),
             "without_quote": ", ".join(sorted(set(terms.universe) - set(quotes["underlying"])))
             or "none",
+        },
+    )
+
+
+@dg.asset(
+    group_name=GROUP, kinds={"alpaca", "parquet"}, partitions_def=session_scans, code_version="1"
+)
+def dividends(
+    context: dg.AssetExecutionContext,
+    lake: dg.ResourceParam[Lake],
+    market_data: dg.ResourceParam[MarketData],
+    terms: dg.ResourceParam[DeskTerms],
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """Cash dividends declared to go ex within `chain_days` after the session.
+
+    Grain: one row per underlying and ex-date, and one without ex-date for an underlying that has
+    none declared. The first scan of a session asks for them and the later ones take its partition;
+    looks at positions read them here.
+    """
+    session, scan = scan_partition(context.partition_key)
+    table = earlier_today(lake, "dividends", session=session, before=scan)
+    if table is None:
+        table = dividend_table(market_data, terms.universe, session=session, days=terms.chain_days)
+    declared = table.dropna(subset=["ex_date"])
+    return dg.MaterializeResult(
+        value=table,
+        metadata={
+            "dagster/row_count": len(table),
+            "declared": len(declared),
+            "underlyings": int(declared["underlying"].nunique()),
+            "next_ex_date": f"{declared['ex_date'].min():%Y-%m-%d}" if len(declared) else "none",
         },
     )
 

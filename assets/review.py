@@ -6,6 +6,7 @@ import dagster as dg
 import pandas as pd
 
 from mahler_pipelines.execution.broker import Broker
+from mahler_pipelines.execution.cash_flows import cash_flows
 from mahler_pipelines.execution.desk_terms import DeskTerms
 from mahler_pipelines.execution.trades import TradeStatus
 from mahler_pipelines.market.lake import Lake
@@ -53,8 +54,8 @@ def review_assets(account_id: str) -> list[dg.AssetsDefinition]:
             dg.AssetCheckSpec(
                 "cash_agrees_to_the_cent",
                 asset=performance_key,
-                description="The broker's cash moved since the first session by exactly what the "
-                "ledger's trades took in and paid out.",
+                description="The broker's cash moved since the first session by exactly what our "
+                "fills and the broker's own activities took in and paid out.",
             )
         ],
     )
@@ -81,7 +82,8 @@ def review_assets(account_id: str) -> list[dg.AssetsDefinition]:
             )
             book.put_performance(row)
             history = book.performance(end=session)
-            gap = cash_gap(book.trades(), history, fee_per_contract=terms.fee_per_contract)
+            flows = cash_flows(book, fee_per_contract=terms.fee_per_contract)
+            gap = cash_gap(flows, history)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": 1,
@@ -122,7 +124,12 @@ def review_assets(account_id: str) -> list[dg.AssetsDefinition]:
         """
         session = date.fromisoformat(context.partition_key)
         with ledger.reading(account_id) as book:
-            stored = book.recommendations(statuses=sorted(NOT_TRADED))
+            stored = [
+                one
+                for one in book.recommendations(statuses=sorted(NOT_TRADED))
+                # The band of a roll is net: it says nothing of what the new legs would have earned.
+                if one.recommendation.rolls is None
+            ]
         first = session - FOLLOWED
         followed = [one for one in stored if first <= one.recommendation.session <= session]
         symbols = {s for one in followed for s in one.recommendation.structure.symbols}

@@ -17,12 +17,19 @@ from mahler_pipelines.decisions.playbook import RuleStatus
 from mahler_pipelines.decisions.playbook_rules import RuleVerdict
 from mahler_pipelines.decisions.proposing import ProposalCode
 from mahler_pipelines.decisions.recommendation import DecisionVerdict, RecommendationStatus
+from mahler_pipelines.decisions.requoting import RequoteCode
 from mahler_pipelines.exchange.activities import ActivityKind
 from mahler_pipelines.execution.broker import OrderStatus, PositionIntent
+from mahler_pipelines.execution.broker_books import (
+    FindingKind,
+    FindingStatus,
+    HoldingSource,
+    RepairKind,
+)
 from mahler_pipelines.execution.closing import CloseStatus
+from mahler_pipelines.execution.invariants import Invariant
 from mahler_pipelines.execution.ledger import OrderPurpose
 from mahler_pipelines.execution.messages import MessageKind
-from mahler_pipelines.execution.reconciliation import FindingKind
 from mahler_pipelines.execution.submission import ExecutionRefusal, ExecutionStatus
 from mahler_pipelines.execution.trades import ExitReason, TradeStatus
 from mahler_pipelines.market.archive_layouts import Layout
@@ -40,6 +47,8 @@ from mahler_pipelines.market.volatility_history import HistorySource
 from mahler_pipelines.market.volatility_metrics import NoPremium
 from mahler_pipelines.options.black_scholes.implied import NoVolatility
 from mahler_pipelines.review.lessons import LessonCode
+from mahler_pipelines.risk.early_assignment import AssignmentCause, AssignmentLevel
+from mahler_pipelines.risk.expiry_day import ExpiryOutcome, Shortage
 from mahler_pipelines.risk.gates import GateCode, GateOutcome
 from mahler_pipelines.risk.halts import HaltCode
 from mahler_pipelines.risk.sizing import SizingCode
@@ -384,6 +393,8 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
                 "CONCENTRATION": "Maximum loss in the underlying within its share of equity.",
                 "BUYING_POWER": "Maximum loss within the broker's options buying power.",
                 "DUPLICATE_POSITION": "No other structure holds one of its contracts.",
+                "UNKNOWN_ORDER_ON_UNDERLYING": "No order on the underlying, opening or closing, "
+                "whose outcome is not known; the context names those there are.",
             },
             "`gates` of a recommendation, `no_room` of theses, the context of `gate_failed`",
         ),
@@ -404,6 +415,43 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
                 "HALTED": "Closes only. Halting never blocks a close.",
             },
             "`mahler status`, `trading_state`",
+        ),
+        Codes(
+            ExpiryOutcome,
+            {
+                "EXPIRES": "Out of the money, or at it: it lapses.",
+                "CASH_SETTLED": "In the money, of a root that pays cash.",
+                "EXERCISED": "A long in the money by a cent or more: shares change hands.",
+                "ASSIGNED": "A short in the money by a cent or more: shares change hands.",
+                "LIQUIDATED": "What would be delivered cannot be: the broker closes it.",
+                "UNKNOWN": "The price of the underlying is not known.",
+            },
+            "the message `expiry_forecast`, metadata of `positions`",
+        ),
+        Codes(
+            Shortage,
+            {
+                "BUYING_POWER": "The shares to be taken cost more than the account has.",
+                "SHARES": "Shares would have to be given that are not held.",
+            },
+            "the message `expiry_forecast`, metadata of `positions`",
+        ),
+        Codes(
+            AssignmentLevel,
+            {
+                "UNKNOWN": "In the money, without a quote to read the time value from.",
+                "POSSIBLE": "The time value at mid is less than what early exercise gains.",
+                "LIKELY": "Exercise is also the best use of the option by the model.",
+            },
+            "the message `early_assignment_warning`, metadata of `positions`",
+        ),
+        Codes(
+            AssignmentCause,
+            {
+                "DIVIDEND": "A call is exercised before an ex-date for the dividend.",
+                "INTEREST": "A put is exercised for the interest on its strike, less dividends.",
+            },
+            "the message `early_assignment_warning`, metadata of `positions`",
         ),
         Codes(
             HaltCode,
@@ -439,6 +487,14 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
             DecisionVerdict,
             {"APPROVE": "Yes, to exactly what was shown.", "REJECT": "No, with a reason."},
             "`decision.verdict`",
+        ),
+        Codes(
+            RequoteCode,
+            {
+                "REQUOTED_OFTEN_ENOUGH": "`approval.requotes` offers were made already.",
+                "LEG_WITHOUT_VOLATILITY": "A leg's price has no implied volatility.",
+            },
+            "`requote_refused` events, with the codes of proposals and gates",
         ),
         Codes(
             DecisionOutcome,
@@ -505,7 +561,12 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
         ),
         Codes(
             OrderPurpose,
-            {"OPEN": "Opens a trade.", "CLOSE": "Closes one."},
+            {
+                "OPEN": "Opens a trade: the only purpose that adds risk.",
+                "CLOSE": "Closes one.",
+                "HEDGE": "Covers what is held without its other leg.",
+                "SWEEP": "Disposes of shares, or of a position that no trade stands behind.",
+            },
             "`orders.purpose`, the client order id",
         ),
         Codes(
@@ -549,8 +610,14 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
                 "PROFIT_TARGET": "The cost to close fell to the profit target.",
                 "STOP_LOSS": "The loss reached its multiple of the credit.",
                 "TIME_EXIT": "`exits.time_exit_dte` days or fewer were left.",
+                "EXPIRY_CUTOFF": "Still open on its last day, `exits.expiry_cutoff_minutes` before "
+                "the close.",
+                "EARLY_ASSIGNMENT": "A short leg might be assigned early, and "
+                "`exits.early_assignment` says order.",
                 "EXPIRED": "Settled at expiration.",
                 "ASSIGNED": "A short leg was assigned.",
+                "EXERCISED": "A long leg was exercised.",
+                "LIQUIDATED": "An order that is not ours ended it: the broker's or another hand's.",
                 "MANUAL": f"Closed by hand. {NOT_RAISED}",
             },
             "`trades.exit_reason`",
@@ -577,8 +644,60 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
                 "MISSING_LEG": "The broker lacks a leg of an open trade.",
                 "QUANTITY_DIFFERS": "Both hold it, in different quantities.",
                 "ORPHANED_ORDER": "The broker works an order the ledger lacks or has ended.",
+                "ASSIGNED": "A short option was assigned; booked from the broker's activities.",
+                "EXERCISED": "A long option was exercised; booked likewise.",
+                "EXPIRED": "An option ran out; booked likewise.",
+                "LIQUIDATED": "An order that is not ours ended a part of ours; booked likewise.",
+                "UNPAIRED_SHORT": "A short option that neither an option nor shares cover.",
+                "INVARIANT": "Quantity, price, cash or realised P/L does not add up.",
             },
-            "the check `positions_agree_with_the_broker`, `reconciliation.*` events",
+            "`mahler findings`, the check `positions_agree_with_the_broker`, "
+            "`reconciliation.*` events",
+        ),
+        Codes(
+            FindingStatus,
+            {
+                "OPEN": "It differs now.",
+                "REPAIRED": "It was put right, or has gone by itself.",
+                "DISMISSED": "A person accepts it; it comes back when its numbers change.",
+            },
+            "`findings.status`",
+        ),
+        Codes(
+            RepairKind,
+            {
+                "WAIT": "The broker's activities will say the cause; nothing is guessed before.",
+                "ADOPT": "Take the position over at what it was filled at.",
+                "BOOK": "Book what the activities state.",
+                "CANCEL": "Cancel the order at the broker.",
+                "COVER": "Buy back what nothing covers.",
+                "SWEEP": "Sell, or buy back, what is left outside trades.",
+                "EXAMINE": "A person finds out: the numbers are in the finding.",
+                "GONE": "The difference went away.",
+            },
+            "`findings.repair`",
+        ),
+        Codes(
+            HoldingSource,
+            {
+                "ADOPTED": "Taken over by a person, or opened and closed by another hand.",
+                "ASSIGNED": "Shares of an assignment, the premium in their cost.",
+                "EXERCISED": "Shares of an exercise, the premium in their cost.",
+                "REMAINDER": "A leg whose other leg ended without an order of ours.",
+                "HEDGE": "Bought to cover a short leg that a trade still holds.",
+                "SWEEP": "Left over by a sweep.",
+            },
+            "`holdings.source`",
+        ),
+        Codes(
+            Invariant,
+            {
+                "QUANTITY": "What the ledger expects is what the broker holds.",
+                "AVERAGE_PRICE": "What we paid is what the broker carries it at.",
+                "CASH": "What we know to have moved since the beginning is what moved.",
+                "REALISED": "Booked cash is realised P/L and open value, to the cent.",
+            },
+            "subjects of findings of kind `invariant`",
         ),
         Codes(
             MessageKind,
@@ -589,6 +708,12 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
                 "EXIT_REACHED": "An exit is reached and left to a person.",
                 "CLOSE_REFUSED": "The broker refused a closing order.",
                 "HALTED": "A limit halted the account; a person resumes it.",
+                "FINDING": "Ledger and broker differ, or the cause of it is known now.",
+                "UNPAIRED_SHORT": "Alarm: a short option that nothing covers.",
+                "EXPIRY_FORECAST": "What the broker would do with a trade on its last day; once "
+                "for each forecast of a session.",
+                "EARLY_ASSIGNMENT_WARNING": "A short leg may be assigned early; once for each "
+                "ex-date and level.",
             },
             "`outbox.kind`, beside `recommendation_card` and `run_failed`",
         ),

@@ -79,13 +79,27 @@ MEANINGS: Mapping[str, str] = {
     "approval.expires_after_minutes": "How long a recommendation can be answered and executed.",
     "approval.underlying_drift": "Largest move of the underlying since shown, as a fraction.",
     "approval.floor_tolerance": "How far the floor lies below the natural credit, as a fraction.",
+    "approval.requotes": "How often a trade whose approval lapsed because the market moved is "
+    "offered anew; 0 never.",
     "approval.recommendations_per_scan": "Candidates put to the analyst at each scan, at most one "
     "per underlying.",
+    "execution.start_fraction": "Where a limit begins between mid (0) and natural (1); 1 is "
+    "natural at once, without a walk.",
+    "execution.steps": "Equal steps from there to the end: the approved floor when opening, the "
+    "natural cost when closing.",
+    "execution.step_seconds": "Seconds from one step to the next.",
+    "execution.patience_seconds": "Seconds after which an opening order is given up; what it "
+    "filled stays.",
     "exits.profit_target": "Share of the credit to keep: 0.50 closes when closing costs half.",
     "exits.stop_loss": "Loss in multiples of the credit: 2.00 closes when closing costs three "
     "times the credit.",
     "exits.time_exit_dte": "Calendar days to expiration at which a trade is closed.",
     "exits.action": "A reached exit sends the closing order, or only leaves an alert.",
+    "exits.expiry_cutoff_minutes": "Minutes before the close of a trade's last session, early or "
+    "not, from which it is closed at the natural price; off leaves it to expire.",
+    "exits.expiry_always_closes": "Close at that moment even where `exits.action` is alert.",
+    "exits.early_assignment": "A warning of early assignment (a call for a dividend, a put when it is "
+    "likely) closes the trade, or is only told.",
     "halts.daily_loss": "Loss of the day that halts, as a share of the equity the day began with.",
     "halts.losing_streak": "Closed trades that lost, one after another.",
     "halts.unknown_order_minutes": "Minutes for which what became of an order is not known.",
@@ -103,6 +117,9 @@ MEANINGS: Mapping[str, str] = {
     "exchange.fee_per_contract": "Fee per contract and fill, USD: the local exchange charges it, "
     "the desk books it.",
     "exchange.port": "Port of the local exchange under `mahler dev`; 0 takes a free one.",
+    "exchange.requests_per_minute": "Requests in a minute of real time beyond which the local "
+    "exchange answers 429, as Alpaca does beyond 200; the desk then keeps to it. Off: 100,000, and "
+    "the desk counts none.",
     "exchange.clock_rate": "Market seconds per real second under `mahler dev`; 0 stands until "
     "advanced.",
     "rates.risk_free": "Rate a year, continuously compounded, for pricing and implied volatility.",
@@ -112,6 +129,12 @@ MEANINGS: Mapping[str, str] = {
     "alpaca.data_url": "Other data address than the vendor's.",
     "alpaca.options_feed": "Feed of option quotes.",
     "alpaca.stock_feed": "Feed of share quotes and bars.",
+    "alpaca.requests_per_minute_trading": "Requests in any minute about account, orders and "
+    "listings, all processes of the book together; off counts none.",
+    "alpaca.requests_per_minute_data": "The same for quotes, chains and bars; 10,000 with a paid "
+    "plan's limit.",
+    "alpaca.reserved_for_orders": "Share of them that scans leave to orders, cancels and what a "
+    "close or an approval asks first.",
     "anthropic.api_key": "Key of the model's vendor.",
     "discord.bot_token": "Token of the bot. No setting of this group is read yet: cards wait in "
     "the outbox.",
@@ -121,6 +144,9 @@ MEANINGS: Mapping[str, str] = {
     "discord.guild_id": "Id of the server.",
     "discord.channel_id": "Id of the channel.",
     "discord.approvers": "Ids of the people whose clicks count.",
+    "discord.door": "How presses come in: by `http` (a public address), by the `gateway` (none is "
+    "needed), by `reactions` that are polled, or `off`. auto is http where there is a public key, "
+    "else the gateway where there is a bot's token, else off.",
     "discord.base_url": "Where Discord is asked.",
 }
 """Dotted key -> what it means, in a line."""

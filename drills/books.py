@@ -6,8 +6,10 @@ import urllib.request
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 from mahler_pipelines.decisions.ledger import StoredRecommendation
@@ -15,7 +17,7 @@ from mahler_pipelines.decisions.recommendation import DecisionVerdict, Recommend
 from mahler_pipelines.execution.booking import fees_of
 from mahler_pipelines.execution.fills import average_price, quantities
 from mahler_pipelines.execution.ledger import FillRecord, OrderPurpose, OrderRecord
-from mahler_pipelines.execution.reconciliation import expected_positions
+from mahler_pipelines.execution.positions import expected_positions
 from mahler_pipelines.execution.trades import Trade, TradeStatus
 from mahler_pipelines.options.structures import dollars
 from mahler_pipelines.storage.ledger import SqlLedgerBook
@@ -70,13 +72,17 @@ class ExchangeBooks:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How approvals ended, and every violation with what it was found on."""
+    """How approvals ended, and every violation with what it was found on.
+
+    `one_order` approvals had an order at the exchange, `walked` of them one after another.
+    """
 
     approvals: int
     one_order: int
     no_order: Mapping[str, int]
     trades: int
     closed: int
+    walked: int = 0
     violations: Mapping[Violation, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -137,16 +143,15 @@ def compare(
     by_subject: dict[str, list[OrderRecord]] = {}
     for order in ledger.orders:
         by_subject.setdefault(order.subject_id, []).append(order)
-    arrived = {
-        one.recommendation.id: sum(
-            sent[order.client_order_id] for order in by_subject.get(one.recommendation.id, [])
-        )
+    attempts = {
+        one.recommendation.id: _attempts(exchange, by_subject.get(one.recommendation.id, []))
         for one in approved
     }
+    arrived = {key: len(orders) for key, orders in attempts.items()}
     without = [one for one in approved if not arrived[one.recommendation.id]]
     found = {
         Violation.LOST_APPROVAL: _lost(approved, without),
-        Violation.DUPLICATE_ORDER: _duplicates(arrived, sent),
+        Violation.DUPLICATE_ORDER: _duplicates(approved, attempts, sent),
         Violation.GHOST_TRADE: _ghosts(ledger, arrived),
         Violation.ORPHANED_ORDER: _orphans(ledger, exchange, arrived),
         Violation.OVERCLOSED: _overclosed(ledger, exchange, by_subject),
@@ -157,12 +162,22 @@ def compare(
     }
     return Verdict(
         approvals=len(approved),
-        one_order=sum(count == 1 for count in arrived.values()),
+        one_order=sum(count > 0 for count in arrived.values()),
+        walked=sum(count > 1 for count in arrived.values()),
         no_order=Counter(f"{one.status}: {one.status_reason or '?'}" for one in without),
         trades=len(ledger.trades),
         closed=sum(trade.status is TradeStatus.CLOSED for trade in ledger.trades),
         violations={kind: tuple(rows) for kind, rows in found.items()},
     )
+
+
+def _attempts(
+    exchange: ExchangeBooks, orders: Sequence[OrderRecord]
+) -> tuple[Mapping[str, Any], ...]:
+    """The exchange's own orders of one approval, in the order of their attempts."""
+    places = {order.client_order_id: place for place, order in enumerate(orders)}
+    found = [order for order in exchange.orders if str(order["client_order_id"]) in places]
+    return tuple(sorted(found, key=lambda order: places[str(order["client_order_id"])]))
 
 
 def _approved(one: StoredRecommendation) -> bool:
@@ -178,9 +193,35 @@ def _lost(
     return [f"{one.recommendation.id} is {one.status}" for one in (*hanging, *silent)]
 
 
-def _duplicates(arrived: Mapping[str, int], sent: Mapping[str, int]) -> list[str]:
-    opened = [f"{key}: {count} opening orders" for key, count in arrived.items() if count > 1]
-    return opened + [f"{key}: {count} times" for key, count in sent.items() if count > 1]
+def _duplicates(
+    approved: Sequence[StoredRecommendation],
+    attempts: Mapping[str, Sequence[Mapping[str, Any]]],
+    sent: Mapping[str, int],
+) -> list[str]:
+    """Approvals that had two orders at once or opened more than was approved; ids used twice.
+
+    A walk is several orders, one after another: each is sent when the one before has ended.
+    """
+    rows = [f"{key}: {count} times" for key, count in sent.items() if count > 1]
+    for one in approved:
+        shown, orders = one.recommendation, attempts[one.recommendation.id]
+        rows += [
+            f"{shown.id}: {after['client_order_id']} before {before['client_order_id']} had ended"
+            for before, after in pairwise(orders)
+            if not _ended_by(before, str(after.get("submitted_at")))
+        ]
+        opened = sum(int(order["filled_qty"]) for order in orders)
+        if opened > shown.contracts:
+            rows.append(f"{shown.id}: {opened} of {shown.contracts} approved contracts opened")
+    return rows
+
+
+def _ended_by(order: Mapping[str, Any], moment: str) -> bool:
+    ends = (order.get(name) for name in ("filled_at", "canceled_at", "expired_at"))
+    return any(
+        end is not None and datetime.fromisoformat(end) <= datetime.fromisoformat(moment)
+        for end in ends
+    )
 
 
 def _ghosts(ledger: LedgerBooks, arrived: Mapping[str, int]) -> list[str]:

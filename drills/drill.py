@@ -22,8 +22,11 @@ from drills.victims import DagsterVictim, Ended, LeanVictim, Victim
 from mahler_pipelines.decisions.recommendation import Recommendation, RecommendationStatus
 from mahler_pipelines.errors import CorruptData
 from mahler_pipelines.execution.broker import OrderStatus
+from mahler_pipelines.execution.desk import ExecutionTerms
+from mahler_pipelines.execution.halting import DOUBTFUL
 from mahler_pipelines.execution.ledger import OrderPurpose
 from mahler_pipelines.execution.trades import TradeStatus
+from mahler_pipelines.execution.walks import goes_on
 from mahler_pipelines.risk.trading_state import TradingState
 
 CLOSE_SHARE, STRAIGHT_SHARE, LATER_SHARE = 0.2, 0.4, 0.15
@@ -53,6 +56,7 @@ class Left(StrEnum):
     UNKNOWN = "recorded as unknown"
     UNBOOKED = "recorded, its fill not booked"
     RESTING = "recorded, resting at the exchange"
+    BETWEEN = "cancelled for the next step, which is owed"
     ENDED = "booked to its end"
 
 
@@ -165,7 +169,7 @@ class Drill:
             if not waiting:
                 raise CorruptData(f"{session} {scan} proposed nothing")
             while waiting and self._tally.kills.total() < self._plan.kills:
-                self._approval(waiting.pop(0))
+                self._approval(self._next(waiting))
                 self._maybe_close()
                 if self._random.random() < LATER_SHARE:
                     self._stage.later(seconds=20)
@@ -191,6 +195,21 @@ class Drill:
             failures=self._tally.failures,
         )
 
+    def _next(self, waiting: list[Recommendation]) -> Recommendation:
+        """Take the first on whose underlying no order is in doubt: the desk would refuse it."""
+        for _ in range(2):
+            with self._stage.ledger.reading(self._stage.account) as book:
+                doubtful = {order.underlying for order in book.orders(statuses=DOUBTFUL)}
+            free = [shown for shown in waiting if shown.underlying not in doubtful]
+            if free or not doubtful:
+                break
+            # Past the grace an order that the broker does not have was never taken.
+            self._stage.later(seconds=ExecutionTerms().unknown_grace_seconds + 1)
+            self._process(Task(settle_first=True), waiting[0].id, lean=True, lives=True)
+        chosen = free[0] if free else waiting[0]
+        waiting.remove(chosen)
+        return chosen
+
     def _approval(self, shown: Recommendation) -> None:
         """Approve one recommendation and start processes until one of them lives to its end."""
         self._resume()
@@ -200,7 +219,25 @@ class Drill:
             task = Task(settle_first=not straight, execute=(shown.id,))
             lives = turn == TRIES
             if self._process(task, shown.id, lives=lives) or self._has_ended(shown.id):
+                break
+        self._walk(shown.id)
+
+    def _walk(self, recommendation: str) -> None:
+        """Let the steps of a working order come due; processes that take them are killed too."""
+        terms = self._stage.desk.terms.walk
+        for _ in range(2 * (terms.steps + 2)):
+            if not self._executes(recommendation):
                 return
+            self._stage.later(seconds=terms.step_seconds)
+            straight = self._random.random() < STRAIGHT_SHARE
+            self._process(
+                Task(settle_first=not straight, execute=(recommendation,)), recommendation
+            )
+
+    def _executes(self, recommendation: str) -> bool:
+        with self._stage.ledger.reading(self._stage.account) as book:
+            stored = book.recommendation(recommendation)
+        return stored is not None and stored.status is RecommendationStatus.EXECUTING
 
     def _maybe_close(self) -> None:
         """Close a trade now and then, in processes that are killed as well."""
@@ -307,6 +344,8 @@ class Drill:
         if not orders:
             return Left.ENDED if stored is not None else Left.BEFORE_INTENT
         order = orders[-1]
+        if goes_on(order) and self._executes(subject):
+            return Left.BETWEEN
         if order.status.is_final:
             over = stored is not None or order.purpose is OrderPurpose.CLOSE
             return Left.ENDED if over else Left.BEFORE_INTENT

@@ -48,7 +48,8 @@ def table(result: "Result") -> Iterator[str]:
     for fault, count in sorted(result.harmed.items()):
         yield f"  {fault:<40}{count:>6}"
     yield f"\napprovals{verdict.approvals:>33}"
-    yield f"  {'exactly one order at the exchange':<40}{verdict.one_order:>6}"
+    yield f"  {'one order at a time at the exchange':<40}{verdict.one_order:>6}"
+    yield f"    {'of them in several steps':<38}{verdict.walked:>6}"
     yield f"  {'no order, and why':<40}{sum(verdict.no_order.values()):>6}"
     for reason, count in sorted(verdict.no_order.items()):
         yield f"    {reason[:60]:<38}{count:>6}"

@@ -20,9 +20,11 @@ from mahler_pipelines.errors import MahlerError
 from mahler_pipelines.execution.account_view import GateRecheck
 from mahler_pipelines.execution.closing import close_trade
 from mahler_pipelines.execution.desk import ExecutionDesk, ExecutionTerms
+from mahler_pipelines.execution.ledger import OrderPurpose
 from mahler_pipelines.execution.reconciliation import reconcile, settle_working_orders
 from mahler_pipelines.execution.submission import execute
 from mahler_pipelines.execution.trades import ExitReason
+from mahler_pipelines.execution.walks import due_walks
 from mahler_pipelines.settings import Settings
 
 SETTINGS_FILE = "drill.json"
@@ -71,7 +73,9 @@ def execution_desk(desk: ComposedDesk) -> ExecutionDesk:
         run_id=f"drill-{os.getpid()}",
         holder=f"{socket.gethostname()}:{os.getpid()}",
         sleep=time.sleep,
-        terms=ExecutionTerms(fee_per_contract_usd=desk.terms.fee_per_contract),
+        terms=ExecutionTerms(
+            fee_per_contract_usd=desk.terms.fee_per_contract, walk=desk.terms.walk
+        ),
     )
 
 
@@ -120,6 +124,9 @@ def work_in_dagster(home: Path, task: Task) -> list[str]:
             run("position_watch", session_key(session), {})
         for request in execution_run_requests(definitions, instance):
             run("order_execution", str(request.partition_key), dict(request.tags))
+        if task.settle_first:
+            for key in _owed_steps(desk):
+                run("order_execution", key, {"mahler/recommendation": key})
     return failures
 
 
@@ -132,8 +139,19 @@ def _lean_steps(desk: ComposedDesk, task: Task) -> Iterator[Callable[[], object]
     waiting = desk.ledger.pending_executions(here.account_id)
     for key in waiting if task.settle_first else task.execute:
         yield partial(execute, key, desk=here, recheck=recheck)
+    if task.settle_first:
+        for key in _owed_steps(desk):
+            yield partial(execute, key, desk=here, recheck=recheck)
     for trade in task.close:
         yield partial(close_trade, trade, ExitReason.MANUAL, desk=here)
+
+
+def _owed_steps(desk: ComposedDesk) -> tuple[str, ...]:
+    """Openings whose next step is due, as `limit_walk_sensor` asks for them."""
+    now = desk.broker.clock().now
+    with desk.ledger.reading(desk.terms.account_id) as book:
+        due = due_walks(book, desk.terms.walk, now=now)
+    return tuple(one.subject_id for one in due if one.purpose is OrderPurpose.OPEN)
 
 
 def _failures_of(steps: Iterator[Callable[[], object]]) -> Iterator[str]:

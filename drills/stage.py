@@ -63,6 +63,8 @@ def drill_settings(*, universe: tuple[str, ...], database_url: str | None) -> di
             "concentration": "1",
             "max_contracts": 12,
         },
+        # Steps come quickly, so that a batch of walks is over before its approvals expire.
+        "execution": {"steps": 3, "step_seconds": 5, "patience_seconds": 20},
         "screen": {
             "iv_lookback_sessions": 40,
             "iv_rank_min": "off",
@@ -122,7 +124,7 @@ class Stage:
         )
         if not result.success:
             raise MissingData(f"the scan failed: {first_failure(result)}")
-        self._propose_more(session, scan, count=count)
+        propose_more(self.desk, session, scan, count=count)
         with self.ledger.reading(self.account) as book:
             waiting = book.recommendations(statuses=[RecommendationStatus.PENDING])
         names = [stored.recommendation.id for stored in waiting]
@@ -158,30 +160,33 @@ class Stage:
             connection.execute(sa.update(leases).values(expires_epoch=0.0))
         engine.dispose()
 
-    def _propose_more(self, session: date, scan: Scan, *, count: int) -> None:
-        table = self.desk.lake.read("screened_candidates", session=session, scan=scan.value)
-        snapshot = self.desk.lake.snapshot(session=session, scan=scan.value)
-        with self.ledger.reading(self.account) as book:
-            exposure, playbook = current_exposure(book), book.playbook(as_of=snapshot.as_of)
-            taken = {
-                symbol
-                for stored in book.recommendations(statuses=[RecommendationStatus.PENDING])
-                for symbol in stored.recommendation.structure.symbols
-            }
-        room = table[without_room(table, exposure, self.desk.terms.risk) == ""]
-        chosen = disjoint(room, taken, count=count)
-        occasion = Occasion(
-            session=session,
-            scan=scan.value,
-            as_of=snapshot.as_of,
-            snapshot_hash=snapshot.content_hash,
-            playbook_version=playbook.version,
-            run_id="drill",
-        )
-        assessments = ask(chosen, playbook, self.desk.analyst, ranked=table)
-        money = self.desk.broker.account()
-        with self.ledger.transaction(self.account) as book:
-            recommend(book, assessments, money=money, terms=self.desk.terms, occasion=occasion)
+
+def propose_more(desk: ComposedDesk, session: date, scan: Scan, *, count: int) -> None:
+    """Propose up to `count` more of a scan's candidates, in spreads that share no contract."""
+    account = desk.terms.account_id
+    table = desk.lake.read("screened_candidates", session=session, scan=scan.value)
+    snapshot = desk.lake.snapshot(session=session, scan=scan.value)
+    with desk.ledger.reading(account) as book:
+        exposure, playbook = current_exposure(book), book.playbook(as_of=snapshot.as_of)
+        taken = {
+            symbol
+            for stored in book.recommendations(statuses=[RecommendationStatus.PENDING])
+            for symbol in stored.recommendation.structure.symbols
+        }
+    room = table[without_room(table, exposure, desk.terms.risk) == ""]
+    chosen = disjoint(room, taken, count=count)
+    occasion = Occasion(
+        session=session,
+        scan=scan.value,
+        as_of=snapshot.as_of,
+        snapshot_hash=snapshot.content_hash,
+        playbook_version=playbook.version,
+        run_id="drill",
+    )
+    assessments = ask(chosen, playbook, desk.analyst, ranked=table)
+    money = desk.broker.account()
+    with desk.ledger.transaction(account) as book:
+        recommend(book, assessments, money=money, terms=desk.terms, occasion=occasion)
 
 
 def disjoint(candidates: pd.DataFrame, taken: set[str], *, count: int) -> pd.DataFrame:

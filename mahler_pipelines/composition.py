@@ -18,6 +18,8 @@ from mahler_pipelines.decisions.thesis import Analyst
 from mahler_pipelines.errors import BadInput, BrokerUnavailable, MissingData
 from mahler_pipelines.execution.broker import Broker
 from mahler_pipelines.execution.desk_terms import DeskTerms
+from mahler_pipelines.execution.repricing import NATURAL_AT_ONCE, WalkTerms
+from mahler_pipelines.execution.request_budget import RequestBudget, RequestLimits
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.data import MarketData
 from mahler_pipelines.market.lake import Lake
@@ -105,6 +107,8 @@ class ComposedDesk:
             terms,
             chain_days=ARCHIVED_CHAIN_DAYS,
             scans=(Scan.CLOSE,),
+            # One look a day gives no second quote to step by: orders go at natural.
+            walk=NATURAL_AT_ONCE,
             # An archive is quoted once a day: at any other moment its quotes are old, and right.
             halts=replace(terms.halts, stale_data_minutes=None),
         )
@@ -117,9 +121,10 @@ class ComposedDesk:
         if self.source is None:
             raise BadInput("universe", (), "is needed outside local mode")
         if self.source.kind == "sim":
-            from mahler_pipelines.exchange.simulated import SimulatedMarket
+            from mahler_pipelines.exchange.simulated.universe import UNIVERSE
 
-            return SimulatedMarket(self.source.seed).underlyings
+            # A list: making the market itself to ask it takes a second.
+            return tuple(name.ticker for name in UNIVERSE)
         ingested = self.reference_lake.read_reference("ingested_files")
         names = {n for row in ingested.get("underlyings", ()) for n in str(row).split(",") if n}
         return tuple(sorted(names))
@@ -194,7 +199,13 @@ class ComposedDesk:
 
         if self.settings.mode is Mode.LOCAL:
             url = self.exchange_url()
-            return AlpacaConnection(LOCAL_KEY, LOCAL_SECRET, trading_url=url, data_url=url)
+            return AlpacaConnection(
+                LOCAL_KEY,
+                LOCAL_SECRET,
+                trading_url=url,
+                data_url=url,
+                budget=self._request_budget,
+            )
         alpaca = self.settings.alpaca
         key, secret = alpaca.api_key, alpaca.secret_key
         if key is None or secret is None:
@@ -209,7 +220,18 @@ class ComposedDesk:
             paper=self.settings.mode is Mode.PAPER,
             trading_url=alpaca.trading_url,
             data_url=alpaca.data_url,
+            budget=self._request_budget,
         )
+
+    @cached_property
+    def _request_budget(self) -> RequestBudget | None:
+        """What all processes of this book send together, None where nobody counts."""
+        limits = request_limits(self.settings)
+        if limits.trading is None and limits.data is None:
+            return None
+        from mahler_pipelines.storage.request_budget import SharedRequestBudget
+
+        return SharedRequestBudget(self.paths.requests, limits)
 
     def exchange_url(self) -> str:
         """Where this book's local exchange answers; raise `BrokerUnavailable` when it is down."""
@@ -277,6 +299,15 @@ def compose(settings: Settings) -> ComposedDesk:
     )
 
 
+def request_limits(settings: Settings) -> RequestLimits:
+    """Return what the desk allows itself: in local mode no more than the exchange's own limit."""
+    alpaca, local = settings.alpaca, settings.exchange.requests_per_minute
+    counts = (alpaca.requests_per_minute_trading, alpaca.requests_per_minute_data)
+    if settings.mode is Mode.LOCAL:
+        counts = (local, local)
+    return RequestLimits(*counts, reserved=alpaca.reserved_for_orders)
+
+
 def desk_terms(settings: Settings, *, universe: tuple[str, ...]) -> DeskTerms:
     """Translate settings into the rooms' own limits."""
     screen = settings.screen.model_dump()
@@ -294,12 +325,16 @@ def desk_terms(settings: Settings, *, universe: tuple[str, ...]) -> DeskTerms:
             expires_after=timedelta(minutes=settings.approval.expires_after_minutes),
             underlying_drift=settings.approval.underlying_drift,
             floor_tolerance=settings.approval.floor_tolerance,
+            requotes=settings.approval.requotes,
         ),
         exits=ExitTerms(
             profit_target=settings.exits.profit_target,
             stop_loss=settings.exits.stop_loss,
             time_exit_dte=settings.exits.time_exit_dte,
             action=settings.exits.action,
+            expiry_cutoff_minutes=settings.exits.expiry_cutoff_minutes,
+            expiry_always_closes=settings.exits.expiry_always_closes,
+            early_assignment=settings.exits.early_assignment,
         ),
         halts=HaltTerms(**settings.halts.model_dump()),
         risk_free_rate=settings.rates.risk_free,
@@ -310,6 +345,7 @@ def desk_terms(settings: Settings, *, universe: tuple[str, ...]) -> DeskTerms:
         recommendations_per_scan=settings.approval.recommendations_per_scan,
         fee_per_contract=settings.exchange.fee_per_contract,
         dry_run=settings.dry_run,
+        walk=WalkTerms(**settings.execution.model_dump()),
     )
 
 
@@ -337,4 +373,5 @@ def local_exchange(
         starting_equity=desk.settings.exchange.equity,
         fee_per_contract=desk.settings.exchange.fee_per_contract,
         start_at=begin,
+        requests_per_minute=desk.settings.exchange.requests_per_minute,
     )

@@ -7,6 +7,7 @@ import dagster as dg
 from assets import candidates, history, market, volatility
 from assets.decisions import decision_assets
 from assets.execution import execution_assets
+from assets.reports import report_assets
 from assets.review import review_assets
 from mahler_pipelines.composition import ComposedDesk, compose
 from mahler_pipelines.orchestration.io_managers import LakeIOManager
@@ -22,6 +23,7 @@ def account_assets(account_id: str) -> list[dg.AssetsDefinition]:
         *decision_assets(account_id),
         *execution_assets(account_id),
         *review_assets(account_id),
+        *report_assets(account_id),
     ]
 
 

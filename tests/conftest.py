@@ -9,6 +9,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.wire_gate import pytest_configure  # noqa: F401 judges the wire of the whole run
+
 # How long an example takes says how busy the machine is; speed is shown in benchmarks/.
 hypothesis.settings.register_profile("mahler", hypothesis.settings(), deadline=None)
 hypothesis.settings.load_profile("mahler")

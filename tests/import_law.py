@@ -53,6 +53,7 @@ ALLOWED_THIRD_PARTIES: dict[str, set[str]] = {
     "messaging": MATHEMATICS,
     "storage": MATHEMATICS
     | {"pydantic_core", "alembic", "duckdb", "fsspec", "pyarrow", "sqlalchemy"},
+    "local_discord": {"starlette", "uvicorn", "cryptography", "jinja2"},
     "settings": {"pydantic", "pydantic_settings", "dotenv"},
 }
 """Room -> the third parties it may import; a room without a row is held by FORBIDDEN alone."""
@@ -72,6 +73,7 @@ FORBIDDEN_THIRD_PARTIES: dict[str, set[str]] = {
 }
 
 EXCHANGE_MAY_IMPORT = ("errors", "exchange", "options", "market")
+LOCAL_DISCORD_MAY_IMPORT = ("errors",)
 EXCHANGE_MAY_READ = "mahler_pipelines.storage.lake"
 READERS_OF_SETTINGS = {"settings", "composition", "definitions", "web", "cli"}
 STARTERS_OF_THE_EXCHANGE = {"exchange", "composition", "definitions", "web", "cli"}
@@ -129,10 +131,12 @@ def _own_violation(room: str, target: str) -> str | None:
         if wanted in EXCHANGE_MAY_IMPORT or f"{target}.".startswith(f"{EXCHANGE_MAY_READ}."):
             return None
         return f"exchange imports only options, market and the lake's reader, not {wanted}"
+    if room == "local_discord" and wanted not in LOCAL_DISCORD_MAY_IMPORT:
+        return f"local_discord imports only errors, not {wanted}"
     if wanted == "settings" and room not in READERS_OF_SETTINGS:
         return f"{room} may not read settings"
-    if wanted == "exchange" and room not in STARTERS_OF_THE_EXCHANGE:
-        return f"{room} may not import exchange"
+    if wanted in ("exchange", "local_discord") and room not in STARTERS_OF_THE_EXCHANGE:
+        return f"{room} may not import {wanted}"
     if RANKS[wanted] >= RANKS[room]:
         return f"{room} may not import {wanted}"
     return None

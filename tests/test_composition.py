@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pandas as pd
 import pytest
 
@@ -15,14 +16,24 @@ from mahler_pipelines.composition import (
     compose,
     desk_terms,
     local_exchange,
+    request_limits,
 )
-from mahler_pipelines.errors import BadInput, BrokerUnavailable, MissingData, UnreadableFile
+from mahler_pipelines.errors import (
+    BadInput,
+    BrokerUnavailable,
+    MissingData,
+    SettingsError,
+    UnreadableFile,
+)
 from mahler_pipelines.exchange.accounts import LOCAL_CREDENTIALS
+from mahler_pipelines.execution.repricing import NATURAL_AT_ONCE, WalkTerms
+from mahler_pipelines.execution.request_budget import Api, RequestLimits, Urgency
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.past_volatility import ARCHIVE_QUOTES
 from mahler_pipelines.risk.halts import HaltTerms
 from mahler_pipelines.risk.limits import RiskLimits
 from mahler_pipelines.settings import PAPER_UNIVERSE, Settings
+from mahler_pipelines.storage.request_budget import SharedRequestBudget
 from mahler_pipelines.strategies.limits import ScreenLimits
 
 GOLDEN = Path(__file__).parent / "storage" / "golden"
@@ -156,6 +167,26 @@ def test_a_live_looking_desk_scans_three_times_and_an_archive_at_its_close(
     assert archived.terms.chain_days > simulated.terms.chain_days
 
 
+def test_limits_walk_by_the_settings_and_an_archive_has_no_quotes_to_step_by(
+    tmp_path: Path,
+) -> None:
+    walk = {"start_fraction": "0.25", "steps": 3, "step_seconds": 10, "patience_seconds": 60}
+    simulated = desk(tmp_path, market="sim:7", execution=walk)
+    assert simulated.terms.walk == WalkTerms(Decimal("0.25"), 3, 10.0, 60.0)
+    assert desk(tmp_path, market="sim:7").terms.walk.walks
+    off = desk(tmp_path, market="sim:7", execution={"start_fraction": "1"})
+    assert not off.terms.walk.walks
+    archived = desk(
+        tmp_path, market=f"archive:{GOLDEN / 'chain_rows.csv'}", universe=["SPX"], execution=walk
+    )
+    assert archived.terms.walk == NATURAL_AT_ONCE
+
+
+def test_walk_that_ends_before_its_last_step_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="execution"):
+        desk(tmp_path, market="sim:7", execution={"steps": 20, "step_seconds": 60})
+
+
 def test_limits_that_halt_arrive_and_an_archive_is_not_asked_for_fresh_quotes(
     tmp_path: Path,
 ) -> None:
@@ -199,6 +230,35 @@ def test_paper_with_keys_asks_the_vendor_and_never_the_local_exchange(tmp_path: 
     assert "hush" not in repr(connection)
     with pytest.raises(BadInput, match="local mode"):
         local_exchange(made, begin=pd.Timestamp("2026-01-05 09:30", tz="America/New_York"))
+
+
+def test_requests_are_counted_as_the_settings_say_and_by_every_process(tmp_path: Path) -> None:
+    paper = settings(tmp_path, {"mode": "paper"}, KEYED)
+    assert request_limits(paper) == RequestLimits(trading=180, data=180, reserved=0.2)
+    mine, other = (desk(tmp_path, KEYED, mode="paper")._connection.budget for _ in range(2))
+    assert isinstance(mine, SharedRequestBudget)
+    assert isinstance(other, SharedRequestBudget)
+    while mine.take(Api.DATA, Urgency.ORDER).is_mine:
+        pass
+    assert not other.take(Api.DATA, Urgency.ORDER).is_mine
+    assert other.take(Api.TRADING, Urgency.SCAN).is_mine
+    mine.close()
+    other.close()
+    off = {"alpaca.requests_per_minute_trading": "off", "alpaca.requests_per_minute_data": "off"}
+    assert desk(tmp_path, KEYED, mode="paper", **off)._connection.budget is None
+
+
+def test_a_local_desk_counts_where_its_exchange_does(tmp_path: Path) -> None:
+    assert request_limits(settings(tmp_path)) == RequestLimits(None, None, 0.2)
+    limited = compose(settings(tmp_path, {"exchange.requests_per_minute": 40}))
+    with local_exchange(limited, begin=pd.Timestamp("2025-03-03 10:00", tz="America/New_York")):
+        assert limited._connection.budget is not None
+        assert limited.broker.clock().is_open
+        assert limited.paths.requests.exists()
+        headers = {"APCA-API-KEY-ID": LOCAL_CREDENTIALS.key_id}
+        headers["APCA-API-SECRET-KEY"] = LOCAL_CREDENTIALS.secret
+        answer = httpx.get(f"{limited.exchange_url()}/v2/clock", headers=headers, trust_env=False)
+        assert answer.headers["X-RateLimit-Limit"] == "40"
 
 
 def test_a_local_desk_without_its_exchange_says_how_to_start_it(tmp_path: Path) -> None:

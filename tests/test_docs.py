@@ -29,18 +29,22 @@ _HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 _CODE = re.compile(r"`(?P<command>mahler [^`]+)`")
 
 NOT_CODES = {
+    "Api": "what a broker counts apart",
     "ApprovalPolicy": "an option of one command",
     "AnalystChoice": "a setting",
+    "Callback": "Discord's words on the wire",
     "DividendModel": "an argument",
     "Draw": "numbers streams of random draws",
     "ExerciseStyle": "a trait of a contract",
     "ExitAction": "a setting",
     "Intent": "Alpaca's words on the wire",
+    "InteractionKind": "Discord's words on the wire",
     "Mode": "a setting",
     "Moment": "a step of the exchange's clock",
     "MomentKind": "a step of a run",
     "NotAvailablePolicy": "a setting",
     "OrderKind": "Alpaca's words on the wire",
+    "Outcome": "what became of an interaction at the local Discord",
     "Outlook": "a trait of a strategy",
     "Profile": "a setting",
     "RateBasis": "how a published rate is quoted",
@@ -51,6 +55,7 @@ NOT_CODES = {
     "Side": "a trait of a leg",
     "TickRule": "a trait of a simulated name",
     "TimeInForce": "Alpaca's words on the wire",
+    "Urgency": "how much of the request budget a request may use",
     "WireStatus": "Alpaca's words on the wire",
 }
 """Enums that stand in no table of codes, and why not."""

@@ -187,8 +187,10 @@ def _shortened(embeds: tuple[Embed, ...], excess: int) -> tuple[Embed, ...]:
     elif embed.description:
         room = len(embed.description) - excess
         shorter = replace(embed, description=cut(embed.description, room) if room > 0 else "")
+    elif embed.fields:
+        shorter = replace(embed, fields=embed.fields[:-1])
     else:
-        shorter = replace(embed, fields=embed.fields[:-1], footer="")
+        shorter = replace(embed, footer="")
     return (*embeds[:place], shorter, *embeds[place + 1 :])
 
 

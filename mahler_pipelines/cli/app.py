@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mahler_pipelines.cli import acting, archiving, listings, serving
+from mahler_pipelines.cli import acting, archiving, listings, repairing, serving
 from mahler_pipelines.cli.backfilling import backfill
 from mahler_pipelines.cli.context import remember_overrides
 from mahler_pipelines.cli.running import run
@@ -42,6 +42,9 @@ app.command()(acting.reject)
 app.command()(listings.positions)
 app.command()(listings.trades)
 app.command()(listings.explain)
+app.command()(repairing.findings)
+app.command()(repairing.repair)
+app.command()(repairing.dismiss)
 app.command()(acting.halt)
 app.command()(acting.reduce)
 app.command()(acting.resume)

@@ -1,26 +1,36 @@
 """Commands that show: recommendations, positions, trades, explain, status, settings, doctor."""
 
 from dataclasses import asdict
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
 
 from mahler_pipelines.cli.context import load_desk, load_settings
 from mahler_pipelines.cli.doctoring import Finding, examine
-from mahler_pipelines.cli.explaining import explain_subject
-from mahler_pipelines.cli.run_report import recommendation_row, trade_row
+from mahler_pipelines.cli.explanation_sheet import show_explanation
 from mahler_pipelines.cli.terminal import show_json, show_table, whole_dollars
 from mahler_pipelines.cli.wording import describe_structure, new_york, spelled
 from mahler_pipelines.decisions.ledger import StoredRecommendation
 from mahler_pipelines.decisions.recommendation import RecommendationStatus
-from mahler_pipelines.errors import BrokerUnavailable, MahlerError
+from mahler_pipelines.errors import BrokerUnavailable, MahlerError, MissingData
 from mahler_pipelines.execution.halting import unacknowledged_halts
 from mahler_pipelines.execution.trades import TradeStatus
+from mahler_pipelines.review.explaining import explain_subject
 from mahler_pipelines.review.ledger import Ledger
+from mahler_pipelines.review.rows import recommendation_row, trade_row, trade_rows
 
 Market = Annotated[str | None, typer.Option(help="sim:SEED or archive:PATH.")]
 RECOMMENDATION_COLUMNS = [
     *("id", "structure", "x", "credit", "floor", "max loss", "PoP", "DTE", "status", "because")
+]
+POSITION_COLUMNS = [
+    *("trade", "structure", "x", "credit", "to close", "P/L $", "DTE", "marked (New York)"),
+    "beware",
+]
+TRADE_COLUMNS = [
+    *("trade", "structure", "x", "entered", "credit", "exited", "debit", "outcome", "P/L $"),
+    "slipped $",
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
@@ -49,7 +59,7 @@ def recommendations(
 
 
 def positions(market: Market = None, json_: AsJson = False) -> None:
-    """List open trades with their last mark."""
+    """List open trades with their last mark, and what the broker may do with them by itself."""
     desk = load_desk(market=market)
     with desk.ledger.reading(desk.terms.account_id) as book:
         open_trades = book.trades(statuses=[TradeStatus.OPEN, TradeStatus.CLOSING])
@@ -62,7 +72,7 @@ def positions(market: Market = None, json_: AsJson = False) -> None:
         return
     show_table(
         f"Open positions of {desk.paths.book}",
-        ["trade", "structure", "x", "credit", "to close", "P/L $", "DTE", "marked (New York)", ""],
+        POSITION_COLUMNS,
         [
             [
                 trade.id,
@@ -73,11 +83,12 @@ def positions(market: Market = None, json_: AsJson = False) -> None:
                 whole_dollars(mark.unrealised_pnl_usd) if mark else None,
                 mark.dte if mark else None,
                 new_york(mark.marked_at) if mark else None,
-                mark.problem if mark else "",
+                "; ".join(filter(None, (mark.problem, mark.warning))) if mark else "",
             ]
             for trade, mark in rows
         ],
         only_wide=("marked (New York)",),
+        wrapped=("beware",),
     )
 
 
@@ -86,12 +97,13 @@ def trades(market: Market = None, json_: AsJson = False) -> None:
     desk = load_desk(market=market)
     with desk.ledger.reading(desk.terms.account_id) as book:
         found = book.trades()
+        rows = trade_rows(book, found)
     if json_:
-        show_json([trade_row(trade) for trade in found])
+        show_json(rows)
         return
     show_table(
         f"Trades of {desk.paths.book}, times of New York",
-        ["trade", "structure", "x", "entered", "credit", "exited", "debit", "outcome", "P/L $"],
+        TRADE_COLUMNS,
         [
             [
                 trade.id,
@@ -103,19 +115,33 @@ def trades(market: Market = None, json_: AsJson = False) -> None:
                 trade.exit_debit,
                 spelled((trade.exit_reason or trade.status).value),
                 whole_dollars(trade.pnl_usd),
+                _slippage(row),
             ]
-            for trade in found
+            for trade, row in zip(found, rows, strict=True)
         ],
-        only_wide=("entered", "exited"),
+        only_wide=("entered", "exited", "slipped $"),
     )
 
 
 def explain(
-    identifier: Annotated[str, typer.Argument(help="A recommendation, trade or order id.")],
+    identifier: Annotated[
+        str,
+        typer.Argument(help="A recommendation, trade, order, fill or finding."),
+    ],
     market: Market = None,
+    json_: AsJson = False,
 ) -> None:
-    """Show everything behind a recommendation, trade or order, down to the quotes."""
-    show_json(explain_subject(load_desk(market=market), identifier))
+    """Show everything behind a recommendation, trade, order or fill, down to the quotes."""
+    desk = load_desk(market=market)
+    told = explain_subject(
+        desk.ledger, desk.lake, account_id=desk.terms.account_id, identifier=identifier
+    )
+    if told is None:
+        raise MissingData(f"nothing in {desk.paths.book} is called {identifier}")
+    if json_:
+        show_json(told)
+        return
+    show_explanation(told)
 
 
 def status(market: Market = None, json_: AsJson = False) -> None:
@@ -166,6 +192,14 @@ def doctor(market: Market = None, json_: AsJson = False) -> None:
         raise MahlerError(f"something is wrong: {', '.join(wrong)}")
 
 
+def _slippage(row: dict[str, Any]) -> str | None:
+    """Dollars that entry and exit together cost against the mid; None while one is not known."""
+    parts = [row["entry_slippage"]] + ([row["exit_slippage"]] if row["exit_time"] else [])
+    if any(part is None for part in parts):
+        return None
+    return whole_dollars(sum((Decimal(part) for part in parts), Decimal(0)))
+
+
 def _recommendation(stored: StoredRecommendation) -> list[object]:
     shown = stored.recommendation
     return [
@@ -178,7 +212,9 @@ def _recommendation(stored: StoredRecommendation) -> list[object]:
         f"{shown.probability_of_profit:.0%}",
         shown.dte,
         stored.status.value,
-        spelled(stored.status_reason),
+        spelled(stored.status_reason)
+        or (f"in place of {shown.requotes}" if shown.requotes else "")
+        or (f"rolls {shown.rolls}" if shown.rolls else ""),
     ]
 
 

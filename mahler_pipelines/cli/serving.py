@@ -3,7 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,10 +12,12 @@ import typer
 
 from mahler_pipelines.cli.claiming import claimed
 from mahler_pipelines.cli.context import invocation, load_desk, load_settings
+from mahler_pipelines.cli.repairing import reconcile_on_start
 from mahler_pipelines.cli.services import LOOPBACK, start_services, stopped_by_signals
 from mahler_pipelines.cli.terminal import console
+from mahler_pipelines.cli.walking_clock import take_clock_to_next_step
 from mahler_pipelines.composition import ComposedDesk, compose, local_exchange
-from mahler_pipelines.errors import BadInput
+from mahler_pipelines.errors import BadInput, BrokerUnavailable, LedgerBusy
 from mahler_pipelines.market.sessions import TradingCalendar
 
 if TYPE_CHECKING:
@@ -46,15 +48,21 @@ def dev(
     with stopped_by_signals(), ExitStack() as stack:
         stack.enter_context(claimed(desk.paths, "mahler dev"))
         served = exchange_of(desk, stack)
+        reconcile_on_start(desk)
         with console.status("starting the exchange, the graph and the daemon"):
             held = stack.enter_context(start_services(desk, port))
+        moving = settings.exchange.clock_rate if rate is None else rate
         if served is not None:
-            served.control.set_rate(settings.exchange.clock_rate if rate is None else rate)
+            served.control.set_rate(moving)
         _announce(desk, port, served)
         while True:
             held.require_running()
             if served is not None:
                 served.require_running()
+                if not moving:
+                    # A ledger or an exchange that is busy now is asked again in half a second.
+                    with suppress(LedgerBusy, BrokerUnavailable):
+                        take_clock_to_next_step(desk, served)
             time.sleep(0.5)
 
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from mahler_pipelines.cli.desk_instance import execution_run_requests
+from mahler_pipelines.cli.repairing import reconcile_on_start
 from mahler_pipelines.cli.run_plan import ApprovalPolicy, Moment, MomentKind, RunPlan
+from mahler_pipelines.cli.walking_clock import next_step_at
 from mahler_pipelines.composition import ComposedDesk
 from mahler_pipelines.decisions.approvals import decide
 from mahler_pipelines.decisions.recommendation import (
@@ -16,9 +18,15 @@ from mahler_pipelines.decisions.recommendation import (
     Recommendation,
     RecommendationStatus,
 )
+from mahler_pipelines.execution.exits import is_last_day
 from mahler_pipelines.execution.halting import resume, unacknowledged_halts
+from mahler_pipelines.execution.ledger import OrderPurpose
+from mahler_pipelines.execution.trades import TradeStatus
+from mahler_pipelines.execution.walks import OpenWalk, due_walks
 from mahler_pipelines.market.sessions import TradingCalendar
 from mahler_pipelines.orchestration.partitions import scan_key, session_key
+from mahler_pipelines.review.learning_report import ends_week
+from mahler_pipelines.risk.exit_terms import SAFE_BEFORE_CLOSE
 
 if TYPE_CHECKING:
     from mahler_pipelines.exchange.process import LocalExchange
@@ -26,6 +34,8 @@ if TYPE_CHECKING:
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Keeps the event stream out of the terminal; the instance still records all of it."""
+
+BETWEEN_LOOKS = timedelta(minutes=5)
 
 
 @dataclass(slots=True)
@@ -40,23 +50,78 @@ class SessionRunner:
     step: Callable[[str], None] = lambda _: None
     check_interrupt: Callable[[], None] = lambda: None
     failures: list[str] = field(default_factory=list)
+    briefed: date | None = None
 
     def play(self, plan: RunPlan) -> None:
-        """Run every moment of every session."""
+        """Reconcile, then run every moment of every session."""
         calendar = TradingCalendar()
+        reconcile_on_start(self.desk)
         for session in plan.sessions:
             if plan.approve is ApprovalPolicy.ALL:
                 self._resume(calendar.open(session))
+            begun = calendar.open(session)
             for moment in plan.moments(session, calendar):
+                begun = self._take_steps(session, begun, until=moment.at)
+                self._close_expiring(session, begun, moment.at, calendar)
+                begun = moment.at
                 self.step(f"{session} {moment.scan or moment.kind}")
                 self.exchange.advance_to(moment.at)
                 self._moment(session, moment, plan.approve)
 
+    def _take_steps(self, session: date, begun: datetime, *, until: datetime) -> datetime:
+        """Move the clock from step to step of working orders before the next moment; where it ends.
+
+        Under `mahler dev` this is `limit_walk_sensor`'s work; here nobody else moves the clock.
+        """
+        while True:
+            at = next_step_at(self.desk, self.desk.broker.clock().now)
+            if at is None or at >= until:
+                return begun
+            begun = at
+            self.exchange.advance_to(at)
+            due = self._due_walks(at)
+            for one in due:
+                if one.purpose is OrderPurpose.OPEN:
+                    self._run("order_execution", one.subject_id)
+            if any(one.purpose is OrderPurpose.CLOSE for one in due):
+                self._run("position_watch", session_key(session))
+
+    def _due_walks(self, at: datetime) -> tuple[OpenWalk, ...]:
+        with self.desk.ledger.reading(self.desk.terms.account_id) as book:
+            return due_walks(book, self.desk.terms.walk, now=at)
+
+    def _close_expiring(
+        self, session: date, after: datetime, before: datetime, calendar: TradingCalendar
+    ) -> None:
+        """Look between two moments while a trade is open in its last session, from its cut-off on.
+
+        A plan's own moments may lie too far apart for it. An archive has no quotes in between.
+        """
+        close = calendar.close(session)
+        at = self.desk.terms.exits.expiry_cutoff(close)
+        if at is None or self.desk.source is None or self.desk.source.kind == "archive":
+            return
+        while at <= close - timedelta(minutes=SAFE_BEFORE_CLOSE):
+            if after < at < before and self._has_expiring(at):
+                self.exchange.advance_to(at)
+                self._run("position_watch", session_key(session))
+            at += BETWEEN_LOOKS
+
+    def _has_expiring(self, at: datetime) -> bool:
+        with self.desk.ledger.reading(self.desk.terms.account_id) as book:
+            held = book.trades(statuses=[TradeStatus.OPEN, TradeStatus.CLOSING])
+        return any(is_last_day(trade.structure, at) for trade in held)
+
     def _moment(self, session: date, moment: Moment, policy: ApprovalPolicy) -> None:
         if moment.kind is MomentKind.SUMMARY:
-            self._run("end_of_day", session_key(session))
+            # No Sunday is played: the week is reviewed with its last session.
+            last = ends_week(session, TradingCalendar())
+            self._run("week_review" if last else "end_of_day", session_key(session))
             return
         self._run("position_watch", session_key(session))
+        if self.briefed != session:
+            self._run("session_brief", session_key(session))
+            self.briefed = session
         if moment.scan is not None:
             self._run("market_scan", scan_key(session, moment.scan))
             self._answer(policy, moment.at)

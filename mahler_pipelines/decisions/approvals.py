@@ -9,6 +9,7 @@ from mahler_pipelines.decisions.recommendation import (
     Decision,
     DecisionVerdict,
     RecommendationStatus,
+    successor_ids,
 )
 from mahler_pipelines.errors import BadInput, IllegalTransition
 
@@ -16,6 +17,10 @@ STATUS_OF_VERDICT: dict[DecisionVerdict, RecommendationStatus] = {
     DecisionVerdict.APPROVE: RecommendationStatus.APPROVED,
     DecisionVerdict.REJECT: RecommendationStatus.REJECTED,
 }
+
+
+ANSWER_REFUSED = "answer_refused"
+"""Kind of the event that keeps an answer which decided nothing."""
 
 
 class DecisionOutcome(StrEnum):
@@ -35,6 +40,9 @@ class DecisionResult:
     outcome: DecisionOutcome
     decision: Decision | None = None
     status: RecommendationStatus | None = None
+    status_reason: str = ""
+    expired_at: datetime | None = None
+    offered: str | None = None
 
     @property
     def message(self) -> str:
@@ -42,16 +50,29 @@ class DecisionResult:
         if self.outcome is DecisionOutcome.RECORDED and self.status is not None:
             return f"{self.status}"
         if self.outcome is DecisionOutcome.ALREADY_DECIDED:
-            if self.decision is None:
-                return f"already {self.status}"
-            by, door = self.decision.decided_by, self.decision.door
-            at = self.decision.decided_at.isoformat(timespec="seconds")
-            return f"already answered: {self.decision.verdict} by {by} ({door}) at {at}"
+            return f"{self._standing()}{self._since()}"
+        if self.outcome is DecisionOutcome.EXPIRED and self.expired_at is not None:
+            at = self.expired_at.isoformat(timespec="seconds")
+            return f"expired at {at}, before it was answered"
         return _MESSAGES[self.outcome]
+
+    def _standing(self) -> str:
+        if self.decision is None:
+            return f"already {self.status}"
+        by, door = self.decision.decided_by, self.decision.door
+        at = self.decision.decided_at.isoformat(timespec="seconds")
+        return f"already answered: {self.decision.verdict} by {by} ({door}) at {at}"
+
+    def _since(self) -> str:
+        """What has become of the answer that stands, where it is more than the answer itself."""
+        if self.decision is None or self.status is STATUS_OF_VERDICT[self.decision.verdict]:
+            return ""
+        because = f" ({self.status_reason})" if self.status_reason else ""
+        instead = f", offered anew as {self.offered}" if self.offered else ""
+        return f"; now {self.status}{because}{instead}"
 
 
 _MESSAGES = {
-    DecisionOutcome.EXPIRED: "expired before it was answered",
     DecisionOutcome.UNKNOWN_RECOMMENDATION: "no such recommendation",
     DecisionOutcome.CONTENT_CHANGED: "differs from what was shown; look at it again",
 }
@@ -71,38 +92,78 @@ def decide(
     """Record an answer inside the caller's transaction; only the first one counts.
 
     `shown_hash` is the content hash of what the person saw, where the door knows it. An answer at
-    or after the expiry time is not recorded and moves the recommendation to expired. Raises
-    `BadInput` for a time without zone and `IllegalTransition` when the ledger refuses the step
-    although it stands open, which a transaction with its write lock rules out.
+    or after the expiry time is no decision and moves the recommendation to expired. An answer that
+    decides nothing is kept as an `answer_refused` event: who, when, through which door, and why.
+    Raises `BadInput` for a time without zone and `IllegalTransition` when the ledger refuses the
+    step although it stands open, which a transaction with its write lock rules out.
     """
     if at.tzinfo is None:
         raise BadInput("at", at, "needs a time zone")
     stored = ledger.recommendation(recommendation_id)
-    if stored is None:
-        return DecisionResult(DecisionOutcome.UNKNOWN_RECOMMENDATION)
-    if stored.status is RecommendationStatus.EXPIRED and stored.decision is None:
-        return DecisionResult(DecisionOutcome.EXPIRED, status=stored.status)
-    if stored.status is not RecommendationStatus.PENDING:
-        return DecisionResult(DecisionOutcome.ALREADY_DECIDED, stored.decision, stored.status)
-    recommendation = stored.recommendation
-    if at >= recommendation.expires_at:
-        _move(ledger, stored, to=RecommendationStatus.EXPIRED, at=at, reason="not answered in time")
-        return DecisionResult(DecisionOutcome.EXPIRED, status=RecommendationStatus.EXPIRED)
-    if shown_hash is not None and shown_hash != recommendation.content_hash:
-        return DecisionResult(DecisionOutcome.CONTENT_CHANGED, status=stored.status)
+    found = _answerable(ledger, stored, at=at, shown_hash=shown_hash)
+    if isinstance(found, DecisionResult):
+        detail = {
+            "verdict": verdict,
+            "by": decided_by,
+            "door": door,
+            "reason": reason,
+            "shown_hash": shown_hash,
+            "outcome": found.outcome,
+            "told": found.message,
+        }
+        ledger.audit(ANSWER_REFUSED, recommendation_id, detail, at=at)
+        return found
     decision = Decision(
         recommendation_id=recommendation_id,
         verdict=verdict,
         decided_by=decided_by,
         door=door,
         decided_at=at,
-        content_hash=recommendation.content_hash,
+        content_hash=found.recommendation.content_hash,
         reason=reason,
     )
     status = STATUS_OF_VERDICT[verdict]
-    _move(ledger, stored, to=status, at=at, reason=reason)
+    _move(ledger, found, to=status, at=at, reason=reason)
     ledger.add_decision(decision)
     return DecisionResult(DecisionOutcome.RECORDED, decision, status)
+
+
+def _answerable(
+    ledger: DecisionLedger,
+    stored: StoredRecommendation | None,
+    *,
+    at: datetime,
+    shown_hash: str | None,
+) -> StoredRecommendation | DecisionResult:
+    """The recommendation when an answer to it counts, else why it decides nothing."""
+    if stored is None:
+        return DecisionResult(DecisionOutcome.UNKNOWN_RECOMMENDATION)
+    shown, status = stored.recommendation, stored.status
+    if status is RecommendationStatus.PENDING and at >= shown.expires_at:
+        status = RecommendationStatus.EXPIRED
+        _move(ledger, stored, to=status, at=at, reason="not answered in time")
+    if status is RecommendationStatus.EXPIRED and stored.decision is None:
+        return DecisionResult(DecisionOutcome.EXPIRED, status=status, expired_at=shown.expires_at)
+    if status is not RecommendationStatus.PENDING:
+        anew = offered_instead(ledger, shown.id)
+        return DecisionResult(
+            DecisionOutcome.ALREADY_DECIDED,
+            stored.decision,
+            status,
+            stored.status_reason,
+            offered=anew.recommendation.id if anew else None,
+        )
+    if shown_hash is not None and shown_hash != shown.content_hash:
+        return DecisionResult(DecisionOutcome.CONTENT_CHANGED, status=status)
+    return stored
+
+
+def offered_instead(
+    ledger: DecisionLedger, recommendation_id: str
+) -> StoredRecommendation | None:
+    """Return what took the place of a recommendation that lapsed or was edited; None so far."""
+    found = map(ledger.recommendation, successor_ids(recommendation_id))
+    return next((one for one in found if one is not None), None)
 
 
 def expire_due(ledger: DecisionLedger, at: datetime) -> tuple[str, ...]:

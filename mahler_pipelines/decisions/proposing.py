@@ -1,6 +1,6 @@
 """Propose: from a candidate and its thesis to a recommendation, or to the reason there is none."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
@@ -57,6 +57,14 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What a person wants in place of the size and the floor (per share) that would be proposed."""
+
+    contracts: int
+    floor: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class _Sized:
     """A structure with its credits, its size, and what the gates say of it."""
 
@@ -91,19 +99,25 @@ def propose(
     playbook_version: int,
     run_id: str,
     tick: Decimal = CENT,
+    asked: Asked | None = None,
 ) -> Proposal:
     """Form the recommendation of one candidate, or say why there is none.
 
     The credit band comes from the candidate's own quotes; size and maximum loss are taken at the
     floor, maximum profit, breakevens and exits at the target. Every gate is asked whatever the
     answer; a size below one contract is asked about as one contract. The analyst's words decide
-    whether a trade is proposed, never its price, strikes or size. Raises `BadInput` for a time
-    without zone or a leg without a usable quote.
+    whether a trade is proposed, never its price, strikes or size; `asked` does. Raises `BadInput`
+    for a time without zone or a leg without a usable quote.
     """
     if as_of.tzinfo is None:
         raise BadInput("as_of", as_of, "needs a time zone")
     sized = _sized(
-        candidate, account=account, limits=limits, tolerance=approval.floor_tolerance, tick=tick
+        candidate,
+        account=account,
+        limits=limits,
+        tolerance=approval.floor_tolerance,
+        tick=tick,
+        asked=asked,
     )
     if isinstance(sized, Refusal):
         return Proposal(None, (), sized)
@@ -144,6 +158,7 @@ def _sized(
     limits: RiskLimits,
     tolerance: Decimal,
     tick: Decimal,
+    asked: Asked | None,
 ) -> _Sized | Refusal:
     structure = structure_of(candidate)
     sides = {
@@ -155,14 +170,20 @@ def _sized(
     if band is None:
         natural = float(sides["short_bid"] - sides["long_ask"])
         return Refusal(ProposalCode.CREDIT_BELOW_ONE_TICK, natural, float(tick), context)
+    if asked is not None:
+        band = replace(band, floor=asked.floor)
     width = structure.max_loss(Decimal(0))
     if band.target >= width:
         code = ProposalCode.CREDIT_EXCEEDS_WIDTH
         return Refusal(code, float(band.target), float(width), context)
     loss = structure.max_loss(band.floor)
-    contracts = contracts_for(equity=account.equity, max_loss_per_share=loss, limits=limits)
-    asked = max(1, contracts)
-    risk = TradeRisk(structure.underlying, structure.symbols, asked, dollars(loss, asked))
+    contracts = (
+        contracts_for(equity=account.equity, max_loss_per_share=loss, limits=limits)
+        if asked is None
+        else asked.contracts
+    )
+    judged = max(1, contracts)
+    risk = TradeRisk(structure.underlying, structure.symbols, judged, dollars(loss, judged))
     return _Sized(structure, band, contracts, evaluate(risk, account, limits))
 
 

@@ -12,12 +12,14 @@ class ApprovalTerms:
     """How long an answer is awaited, and what may change before an approved trade lapses.
 
     `underlying_drift` is the largest move of the underlying, as a fraction of the price shown.
-    `floor_tolerance` is how far below the natural credit the floor lies, as a fraction.
+    `floor_tolerance` is how far below the natural credit the floor lies, as a fraction. `requotes`
+    is how often a trade that lapsed because the market moved is offered anew.
     """
 
     expires_after: timedelta = timedelta(minutes=30)
     underlying_drift: Decimal = Decimal("0.01")
     floor_tolerance: Decimal = Decimal("0.05")
+    requotes: int = 1
 
     def __post_init__(self) -> None:
         if self.expires_after <= timedelta(0):
@@ -26,3 +28,5 @@ class ApprovalTerms:
             raise BadInput("underlying_drift", self.underlying_drift, "is negative")
         if not 0 <= self.floor_tolerance < 1:
             raise BadInput("floor_tolerance", self.floor_tolerance, "not in [0, 1)")
+        if self.requotes < 0:
+            raise BadInput("requotes", self.requotes, "is negative")

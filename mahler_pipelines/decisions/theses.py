@@ -12,11 +12,15 @@ from mahler_pipelines.decisions.thesis import Analyst, AnalystAnswer, AnalystQue
 
 
 class Assessment(NamedTuple):
-    """A candidate, what the analyst answered, and whether the answer stands on the facts."""
+    """A candidate, what the analyst answered, and whether the answer stands on the facts.
+
+    `second_opinion` is what another analyst says of it, in words; it decides nothing.
+    """
 
     candidate: dict[str, Any]
     answer: AnalystAnswer
     grounding: Grounding
+    second_opinion: str = ""
 
 
 def question_of(
@@ -46,12 +50,14 @@ def ask(
     ranked: pd.DataFrame | None = None,
     rivals: int = 3,
     context: Mapping[str, Mapping[str, Any]] | None = None,
+    second: Analyst | None = None,
 ) -> list[Assessment]:
     """Ask about each row of `candidates_ranked`, best first.
 
     `ranked` is the whole field its rivals are taken from: the `rivals` best other candidates of
     the same underlying (the rows asked about when absent). `context` maps an underlying to further
-    facts, such as its regime. An answer without a thesis grounds trivially.
+    facts, such as its regime. An answer without a thesis grounds trivially. `second` is asked the
+    same, unless the answer is its own.
     """
     field = candidates_ranked if ranked is None else ranked
     assessments = []
@@ -64,8 +70,20 @@ def ask(
         )
         answer = analyst.assess(question)
         grounding = Grounding() if answer.thesis is None else ground(answer.thesis, question)
-        assessments.append(Assessment(candidate, answer, grounding))
+        opinion = ""
+        if second is not None and answer.call.analyst != second.name:
+            opinion = opinion_of(second.assess(question))
+        assessments.append(Assessment(candidate, answer, grounding, opinion))
     return assessments
+
+
+def opinion_of(answer: AnalystAnswer) -> str:
+    """An answer in words: would trade or not, how sure, why, and the first risk."""
+    thesis = answer.thesis
+    if thesis is None:
+        return f"no opinion: {answer.problem}"
+    verdict = "would trade" if thesis.recommend else "would not trade"
+    return f"{verdict}, confidence {thesis.confidence:.0%}. {thesis.thesis} Risk: {thesis.risks[0]}"
 
 
 def _rivals_of(candidate: Candidate, field: pd.DataFrame, *, count: int) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from mahler_pipelines.errors import CorruptData
 
 ANSWER_COLUMNS = (
     *("analyst", "recommend", "confidence", "thesis", "problem"),
-    *("thesis_json", "call_json", "grounding_json", "playbook_version"),
+    *("thesis_json", "call_json", "grounding_json", "playbook_version", "second_opinion"),
 )
 
 
@@ -46,6 +46,7 @@ def thesis_table(
             "call_json": "str",
             "grounding_json": "str",
             "playbook_version": "int64",
+            "second_opinion": "str",
         }
     )
     return pd.concat([rows, typed], axis=1)
@@ -66,6 +67,7 @@ def read_assessments(table: pd.DataFrame) -> list[Assessment]:
                 candidate,
                 AnalystAnswer(thesis, row["problem"], call),
                 Grounding(tuple(found["numbers"]), tuple(found["rules"])),
+                row["second_opinion"],
             )
         )
     return assessments
@@ -86,4 +88,5 @@ def _row(assessment: Assessment, playbook_version: int) -> dict[str, object]:
             {"numbers": list(grounding.numbers), "rules": list(grounding.rules)}
         ),
         "playbook_version": playbook_version,
+        "second_opinion": assessment.second_opinion,
     }

@@ -9,8 +9,10 @@ from pathlib import Path
 from mahler_pipelines.errors import MahlerError
 from mahler_pipelines.exchange.accounts import LOCAL_CREDENTIALS, Credentials
 from mahler_pipelines.exchange.faults import NO_FAULTS, read_faults
+from mahler_pipelines.exchange.increments import Increments
 from mahler_pipelines.exchange.matching import FeeSchedule
 from mahler_pipelines.exchange.server import DEFAULT_EQUITY, build_app, open_market, serve
+from mahler_pipelines.exchange.wire.app import REQUESTS_PER_MINUTE
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,6 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
             starting_equity=options.equity,
             fees=FeeSchedule(per_contract=options.fee),
             faults=faults,
+            requests_per_minute=options.requests_per_minute,
+            increments=options.ticks,
+            record=options.record,
         )
     except MahlerError as error:
         sys.stderr.write(f"{error}\n")
@@ -48,7 +53,20 @@ def _parser() -> argparse.ArgumentParser:
         "--fee", type=Decimal, default=Decimal("0.00"), help="dollars per contract and fill"
     )
     parser.add_argument("--start", type=datetime.fromisoformat, help="ISO moment of a new clock")
+    parser.add_argument(
+        "--requests-per-minute", type=int, default=REQUESTS_PER_MINUTE, help="429 beyond"
+    )
     parser.add_argument("--faults", type=Path, metavar="FILE", help="JSON rules of faults to play")
+    parser.add_argument(
+        "--ticks",
+        type=Increments,
+        choices=list(Increments),
+        default=Increments.PENNY,
+        help="price increments that orders must keep to: cents, or those of the contract's class",
+    )
+    parser.add_argument(
+        "--record", type=Path, metavar="FOLDER", help="write every request and answer there"
+    )
     parser.add_argument("--name", help="name of an archived market, its book")
     parser.add_argument(
         "--account", type=Credentials.parse, action="append", help="key_id:secret:account_name"

@@ -62,7 +62,7 @@ def fill_activity(order: Order, leg: OrderLeg, *, quantity: int, price: Decimal)
         "symbol": leg.terms.symbol,
         "leaves_qty": str(wanted - leg.filled_quantity),
         "cum_qty": str(leg.filled_quantity),
-        "order_id": leg.id,
+        "order_id": leg.id if order.multileg else order.id,
         "order_status": order.status.value,
     }
     return Activity(row_id, order.account, ActivityKind.FILL, at, body, order.id, leg.id)
@@ -78,6 +78,7 @@ class NonTrade:
     net_amount: Decimal
     price: Decimal | None
     description: str
+    per_share_amount: Decimal | None = None
 
 
 def non_trade_activity(
@@ -100,6 +101,8 @@ def non_trade_activity(
     }
     if event.price is not None:
         body["price"] = format(event.price, "f")
+    if event.per_share_amount is not None:
+        body["per_share_amount"] = format(event.per_share_amount, "f")
     if group_id is not None:
         body["group_id"] = group_id
     return Activity(row_id, account, event.kind, created, body)

@@ -14,6 +14,7 @@ from mahler_pipelines.errors import BadInput
 from mahler_pipelines.exchange.market import Market
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.sessions import NEW_YORK, TradingCalendar
+from mahler_pipelines.options.contracts import OptionContract, SettlementKind, settlement_kind
 
 
 class ClockRefusal(BadInput):
@@ -76,11 +77,23 @@ class Moment(StrEnum):
 
     OPEN = "open"
     LOOK = "look"
+    SWEEP = "sweep"
     CLOSE = "close"
 
 
 LOOK_EVERY = timedelta(minutes=15)
 """How often resting orders meet the quotes of a continuous market that is passed over."""
+
+SWEEPS_BEFORE_CLOSE = tuple(timedelta(minutes=minutes) for minutes in (45, 30, 15))
+"""When the broker looks at what expires today; each is a look too. 15:15 is the first usually."""
+
+
+def last_trading_day(contract: OptionContract, calendar: TradingCalendar) -> date:
+    """Last session of a contract: the one before, if it settles open or expires on no session."""
+    opening = settlement_kind(contract.root) is SettlementKind.CASH_ON_OPEN
+    if opening or not calendar.is_session(contract.expiration):
+        return calendar.previous(contract.expiration)
+    return contract.expiration
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +118,7 @@ class Timeline:
             raise ClockRefusal("to", moment.isoformat(), f"no session: {reason}")
 
     def between(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, Moment]]:
-        """Opens, looks and closes in (start, end], in order."""
+        """Opens, looks, sweeps and closes in (start, end], in order."""
         for session in self.calendar.sessions(_day(start), _day(end)):
             for moment, kind in self._of_session(session):
                 if start < moment <= end:
@@ -144,17 +157,30 @@ class Timeline:
             return of(day)
         return of(self.calendar.next(day))
 
+    def sweeps(self, session: date) -> tuple[datetime, ...]:
+        """When the broker sweeps; half way from the snapshot to the close where there is one."""
+        closed = self.calendar.close(session)
+        if self.market.snapshot_only:
+            taken = self.market.snapshot_time(session)
+            return (taken + (closed - taken) / 2,)
+        return tuple(closed - before for before in SWEEPS_BEFORE_CLOSE)
+
     def _of_session(self, session: date) -> Iterator[tuple[datetime, Moment]]:
         opened, closed = self.calendar.open(session), self.calendar.close(session)
         yield opened, Moment.OPEN
-        if self.market.snapshot_only:
-            yield self.market.snapshot_time(session), Moment.LOOK
-        else:
-            look = opened + LOOK_EVERY
-            while look < closed:
-                yield look, Moment.LOOK
-                look += LOOK_EVERY
+        sweeps = self.sweeps(session)
+        for at in sorted({*self._looks(session), *sweeps}):
+            yield at, Moment.SWEEP if at in sweeps else Moment.LOOK
         yield closed, Moment.CLOSE
+
+    def _looks(self, session: date) -> Iterator[datetime]:
+        if self.market.snapshot_only:
+            yield self.market.snapshot_time(session)
+            return
+        look, closed = self.calendar.open(session) + LOOK_EVERY, self.calendar.close(session)
+        while look < closed:
+            yield look
+            look += LOOK_EVERY
 
 
 def session_on_or_after(calendar: TradingCalendar, day: date) -> date:

@@ -5,7 +5,7 @@ when it is started again, at the last moment that was wholly processed.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -23,7 +23,7 @@ from mahler_pipelines.exchange.accounts import (
     Position,
     market_values,
 )
-from mahler_pipelines.exchange.activities import ActivityKind, NonTrade, non_trade_activity
+from mahler_pipelines.exchange.clearing import Clearing
 from mahler_pipelines.exchange.clock import (
     ClockRefusal,
     ExchangeClock,
@@ -31,11 +31,10 @@ from mahler_pipelines.exchange.clock import (
     Timeline,
     session_on_or_after,
 )
-from mahler_pipelines.exchange.instruments import cash_value, option_contract
+from mahler_pipelines.exchange.increments import Increments
 from mahler_pipelines.exchange.market import Market
 from mahler_pipelines.exchange.matching import FeeSchedule
 from mahler_pipelines.exchange.quotes import MarketView
-from mahler_pipelines.exchange.settlement import settle
 from mahler_pipelines.exchange.store import moment_text
 from mahler_pipelines.exchange.streaming import Feed, RecordingStore
 from mahler_pipelines.exchange.trading import Trading
@@ -54,6 +53,7 @@ class ExchangeTerms:
     start_at: datetime | None = None
     fees: FeeSchedule = field(default_factory=FeeSchedule)
     calendar: TradingCalendar = field(default_factory=TradingCalendar)
+    increments: Increments = Increments.PENNY
 
 
 class Exchange:
@@ -84,7 +84,8 @@ class Exchange:
             self.store.close()
             raise
         self.view = MarketView(market, self.clock.now)
-        self.trading = Trading(self.store, self.view, self.timeline, terms.fees)
+        self.trading = Trading(self.store, self.view, terms.fees, self.timeline, terms.increments)
+        self.clearing = Clearing(market, self.trading)
 
     def close(self) -> None:
         """Close the database; the clock stands where it is."""
@@ -114,6 +115,10 @@ class Exchange:
             margin=standing.margin(),
             options_buying_power=power.quantize(CENT),
         )
+
+    def equity(self, account: Account) -> Decimal:
+        """Return cash plus the market value of what an account holds, at the last marks."""
+        return account.cash + sum(market_values(self.store.positions(account.name)), Decimal(0))
 
     def configure(self, account: Account, configuration: Configuration) -> None:
         """Change what an account may do."""
@@ -148,7 +153,7 @@ class Exchange:
             raise ClockRefusal("to", to.isoformat(), f"before {self.now.isoformat()}")
         self.timeline.check(to)
         for moment, kind in self.timeline.between(self.now, to):
-            if kind is not Moment.LOOK or self.store.orders(is_open=True):
+            if self._has_work(moment, kind):
                 self._step(moment, kind)
         self._step(to, None)
 
@@ -157,8 +162,8 @@ class Exchange:
         today = self.now.astimezone(NEW_YORK).date()
         return tuple(
             position
-            for position, expiration in _expired(self.store.positions(), today)
-            if expiration < today or self._has_closed(today)
+            for position, contract in self.clearing.expired()
+            if contract.expiration < today or self._has_closed(today)
         )
 
     def status(self) -> dict[str, Any]:
@@ -213,9 +218,17 @@ class Exchange:
         equity = self.terms.starting_equity.quantize(CENT)
         for name in sorted({known.account for known in self.terms.credentials}):
             if self.store.account(name) is None:
-                self.store.save_account(
-                    Account(name, str(uuid4()), equity, equity, self.clock.now, Configuration())
-                )
+                opened = self.clock.now
+                account = Account(name, str(uuid4()), equity, equity, opened, Configuration())
+                self.store.save_account(account)
+                self._note_equity(account, opened)
+
+    def _has_work(self, moment: datetime, kind: Moment) -> bool:
+        """Whether a moment on the way is stood on: looks and sweeps only for what they act on."""
+        if kind not in (Moment.LOOK, Moment.SWEEP) or self.store.orders(is_open=True):
+            return True
+        session = moment.astimezone(NEW_YORK).date()
+        return kind is Moment.SWEEP and self.clearing.has_last_day(session)
 
     def _step(self, moment: datetime, kind: Moment | None) -> None:
         """Process one moment as one transaction, and only then stand there."""
@@ -224,13 +237,17 @@ class Exchange:
             with self.store.transaction():
                 self.store.set_meta("clock", moment_text(moment))
                 if kind is Moment.OPEN:
-                    self._pay_dividends()
+                    self.clearing.pay_dividends()
                 if kind is Moment.CLOSE:
                     self._close_session()
                 else:
                     self.trading.attempt_all()
+                if kind is Moment.SWEEP:
+                    self.clearing.liquidate()
                 if kind is None:
                     self._refresh_marks()
+                    for account in self.store.accounts():
+                        self._note_equity(account, moment)
         except BaseException:
             self.view.move_to(self.clock.now)
             raise
@@ -244,73 +261,26 @@ class Exchange:
                 self.store.save_position(replace(position, mark=mark))
 
     def _close_session(self) -> None:
-        """Mark everything, end day orders, settle what expires, and note the equity."""
+        """Mark everything, end day orders, settle and assign, and note the equity."""
         self._refresh_marks()
         self.trading.expire()
-        self._settle_expired()
+        self.clearing.settle_expired()
+        self.clearing.assign_early()
         for position in self.store.positions():
             self.store.save_position(replace(position, previous_mark=position.mark))
         for account in self.store.accounts():
-            equity = self.figures(account.name).equity
-            self.store.save_account(replace(account, last_equity=equity))
+            self.store.save_account(replace(account, last_equity=self.equity(account)))
+            self._note_equity(account, self.view.moment)
 
-    def _settle_expired(self) -> None:
-        today = self.view.moment.astimezone(NEW_YORK).date()
-        for position, expiration in _expired(self.store.positions(), today):
-            contract = option_contract(position.symbol)
-            if contract is None:
-                continue
-            value = self.market.settlement(contract.root, expiration)
-            if value is None:
-                continue
-            outcome = settle(contract, position.quantity, value)
-            self.store.drop_position(position.account, position.symbol)
-            self.trading.credit(position.account, outcome.cash)
-            if outcome.delivery is not None:
-                self.trading.trade(
-                    position.account,
-                    outcome.delivery.symbol,
-                    quantity=outcome.delivery.shares,
-                    price=outcome.delivery.price,
-                )
-            self._record(position.account, outcome.rows)
-
-    def _pay_dividends(self) -> None:
-        """Credit holders of shares, and charge those who are short, on the ex-date."""
-        today = self.view.moment.astimezone(NEW_YORK).date()
-        for position in self.store.positions():
-            if position.is_option:
-                continue
-            for _, per_share in self.market.dividends(position.symbol, today, today):
-                amount = cash_value(position.symbol, per_share, position.quantity)
-                self.trading.credit(position.account, amount)
-                row = NonTrade(
-                    ActivityKind.DIVIDEND,
-                    position.symbol,
-                    position.quantity,
-                    amount,
-                    None,
-                    f"cash dividend of {per_share} per share",
-                )
-                self._record(position.account, (row,))
-
-    def _record(self, account: str, rows: Iterable[NonTrade]) -> None:
-        group = str(uuid4())
-        for row in rows:
-            self.store.add_activity(
-                non_trade_activity(account, row, happened=self.view.moment, group_id=group)
-            )
+    def _note_equity(self, account: Account, moment: datetime) -> None:
+        """Keep what an account is worth at this minute, if it is one of a session."""
+        calendar, session = self.terms.calendar, moment.astimezone(NEW_YORK).date()
+        if not calendar.is_session(session):
+            return
+        if calendar.open(session) <= moment <= calendar.close(session):
+            minute = moment.replace(second=0, microsecond=0)
+            self.store.record_equity(account.name, minute, session, self.equity(account))
 
     def _has_closed(self, day: date) -> bool:
         calendar = self.terms.calendar
         return calendar.is_session(day) and self.now >= calendar.close(day)
-
-
-def _expired(positions: Iterable[Position], today: date) -> list[tuple[Position, date]]:
-    """Holdings whose contract expires today or has expired, with the expiration."""
-    found = []
-    for position in positions:
-        contract = option_contract(position.symbol)
-        if contract is not None and contract.expiration <= today:
-            found.append((position, contract.expiration))
-    return found

@@ -110,6 +110,46 @@ class ClockJump(_Strict):
     seconds: float = Field(gt=0)
 
 
+class FillFirst(_Strict):
+    """The order that a cancel or replacement is about trades at its limit before that is executed.
+
+    `units` of it, or all that is left. The request is answered `after` that, or `before`: then it
+    was accepted, and has lost all the same.
+    """
+
+    kind: Literal["fill_first"]
+    units: PositiveInt | None = None
+    answered: Literal["after", "before"] = "after"
+
+
+class Pend(_Strict):
+    """A cancel or replacement is accepted, and takes effect when its order is looked at next."""
+
+    kind: Literal["pend"]
+
+
+class StreamDuplicate(_Strict):
+    """A stream's message arrives twice."""
+
+    kind: Literal["stream_duplicate"]
+
+
+class StreamReorder(_Strict):
+    """A stream's message arrives after the one that follows it."""
+
+    kind: Literal["stream_reorder"]
+
+
+class StreamDrop(_Strict):
+    """The connection is cut instead of telling a message."""
+
+    kind: Literal["stream_drop"]
+
+
+StreamFault = StreamDuplicate | StreamReorder | StreamDrop
+"""Faults that are met by messages; all others are met by requests."""
+
+
 Fault = Annotated[
     Refuse
     | RateLimit
@@ -120,13 +160,18 @@ Fault = Annotated[
     | Empty
     | UnknownValue
     | DistortQuote
-    | ClockJump,
+    | ClockJump
+    | FillFirst
+    | Pend
+    | StreamDuplicate
+    | StreamReorder
+    | StreamDrop,
     Field(discriminator="kind"),
 ]
 
 
 class FaultRule(_Strict):
-    """When a fault is met.
+    """When a fault is met: by a request, or, for a stream's, by a message that is about to be told.
 
     `path` is matched as in a shell (`*` passes over slashes), without the query. From the `nth`
     matching request on, at every `every`-th, or with a `probability`; without one of them at each.
@@ -152,6 +197,11 @@ class FaultRule(_Strict):
         """How often it can be met; None is without end."""
         return self.times or (1 if self.nth is not None else None)
 
+    @property
+    def is_of_streams(self) -> bool:
+        """Whether messages meet it, and not requests."""
+        return isinstance(self.fault, StreamFault)
+
     @model_validator(mode="after")
     def _has_one_turn_and_a_reachable_path(self) -> Self:
         if sum(turn is not None for turn in (self.nth, self.every, self.probability)) > 1:
@@ -160,6 +210,8 @@ class FaultRule(_Strict):
             raise ValueError(f"path {self.path!r} matches nothing: begin with / or *")
         if self.path.startswith("/control"):
             raise ValueError("control routes meet no faults")
+        if self.is_of_streams and self.method is not None:
+            raise ValueError("a stream's messages have no method")
         return self
 
 

@@ -114,6 +114,31 @@ def match(
     return Execution(filled, prices) if filled > 0 else None
 
 
+def at_limit(
+    legs: Sequence[LegTerms], units: int, net_limit: Decimal, books: Mapping[str, TopOfBook]
+) -> Execution | None:
+    """Fill at exactly the limit, whatever is displayed; None where no prices of the legs make it.
+
+    One leg gives or gets what lies between the net of the middle prices and the limit.
+    """
+    if len(legs) == 1:
+        return Execution(units, (net_limit * legs[0].side.sign,))
+    mids = [None if (book := books.get(leg.symbol)) is None else book.mid for leg in legs]
+    prices = [round(mid, 2) for mid in mids if mid is not None]
+    if len(prices) < len(legs):
+        return None
+    net = sum(
+        (leg.side.sign * leg.ratio * price for leg, price in zip(legs, prices, strict=True)),
+        Decimal(0),
+    )
+    for place, leg in enumerate(legs):
+        moved = prices[place] + round((net_limit - net) / (leg.side.sign * leg.ratio), 4)
+        off = leg.side.sign * leg.ratio * (moved - prices[place])
+        if moved >= 0 and off == net_limit - net:
+            return Execution(units, (*prices[:place], moved, *prices[place + 1 :]))
+    return None
+
+
 def _units_displayed(legs: Sequence[LegTerms], books: Mapping[str, TopOfBook]) -> list[int]:
     units = []
     for leg in legs:

@@ -19,11 +19,19 @@ class WireStatus(StrEnum):
     CANCELED = "canceled"
     EXPIRED = "expired"
     REPLACED = "replaced"
+    PENDING_CANCEL = "pending_cancel"
+    PENDING_REPLACE = "pending_replace"
+    REJECTED = "rejected"
 
     @property
     def is_open(self) -> bool:
         """Whether the order can still fill."""
         return self in OPEN_STATUSES
+
+    @property
+    def is_pending_change(self) -> bool:
+        """Whether a cancel or a replacement was asked for and has not taken effect."""
+        return self in (WireStatus.PENDING_CANCEL, WireStatus.PENDING_REPLACE)
 
 
 OPEN_STATUSES = frozenset(
@@ -32,6 +40,8 @@ OPEN_STATUSES = frozenset(
         WireStatus.ACCEPTED,
         WireStatus.NEW,
         WireStatus.PARTIALLY_FILLED,
+        WireStatus.PENDING_CANCEL,
+        WireStatus.PENDING_REPLACE,
     }
 )
 
@@ -41,6 +51,18 @@ class OrderKind(StrEnum):
 
     LIMIT = "limit"
     MARKET = "market"
+    STOP = "stop"
+    STOP_LIMIT = "stop_limit"
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether it trades at its limit or better."""
+        return self in (OrderKind.LIMIT, OrderKind.STOP_LIMIT)
+
+    @property
+    def has_stop(self) -> bool:
+        """Whether it waits for a price before it trades at all."""
+        return self in (OrderKind.STOP, OrderKind.STOP_LIMIT)
 
 
 class TimeInForce(StrEnum):
@@ -103,7 +125,7 @@ class Order:
     """An order of one to four legs; `quantity` and `filled_quantity` count units.
 
     `limit_price` is per share of one unit. For a multi-leg order a positive price is a debit and a
-    negative one a credit; a single-leg price has no sign.
+    negative one a credit; a single-leg price has no sign. A stop waits until `triggered_at`.
     """
 
     id: str
@@ -126,6 +148,13 @@ class Order:
     replaced_at: datetime | None = None
     replaces: str | None = None
     replaced_by: str | None = None
+    stop_price: Decimal | None = None
+    triggered_at: datetime | None = None
+
+    @property
+    def waits_for_stop(self) -> bool:
+        """Whether its stop price has not been met yet."""
+        return self.kind.has_stop and self.triggered_at is None
 
     @property
     def remaining(self) -> int:
@@ -143,6 +172,13 @@ class Order:
         if self.limit_price is None or self.multileg:
             return self.limit_price
         return self.limit_price * self.legs[0].terms.side.sign
+
+    @property
+    def net_held(self) -> Decimal | None:
+        """Net debit per unit that buying power is held for: the limit, or the stop without one."""
+        if self.limit_price is None and self.stop_price is not None:
+            return self.stop_price * self.legs[0].terms.side.sign
+        return self.net_limit
 
     @property
     def average_price(self) -> Decimal | None:

@@ -5,7 +5,7 @@ Each check is named for what it refuses, in the order in which the exchange look
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 
@@ -62,6 +62,25 @@ class Standing:
         return self.cash - self.margin() - sum(map(open_debit, self.open_orders), Decimal(0))
 
 
+def holding_the_larger(standing: Standing) -> Standing:
+    """Leave out the smaller of an order and its pending replacement: one of the two will trade."""
+    by_id = {order.id: order for order in standing.open_orders}
+    for new in standing.open_orders:
+        old = by_id.get(new.replaces or "")
+        if old is None:
+            continue
+        rest = tuple(order for order in standing.open_orders if order not in (old, new))
+        larger = min(
+            (old, new),
+            key=lambda one: (
+                replace(standing, open_orders=(*rest, one)).buying_power(),
+                -one.remaining,
+            ),
+        )
+        standing = replace(standing, open_orders=(*rest, larger))
+    return standing
+
+
 def required_margin(holdings: Mapping[str, int]) -> Decimal:
     """Return the spread margin; where a loss is unbounded, the strikes of everything short.
 
@@ -88,9 +107,9 @@ def add_legs(total: Counter[str], legs: Sequence[LegTerms], units: int) -> None:
 
 def open_debit(order: Order) -> Decimal:
     """Dollars that the unfilled rest of an opening order would pay; a credit is negative."""
-    if order.net_limit is None or not any(leg.intent.opens for leg in order.terms):
+    if order.net_held is None or not any(leg.intent.opens for leg in order.terms):
         return Decimal(0)
-    return cash_value(order.terms[0].symbol, order.net_limit, order.remaining)
+    return cash_value(order.terms[0].symbol, order.net_held, order.remaining)
 
 
 def resolve_intents(ticket: Ticket, holdings: Mapping[str, int]) -> tuple[LegTerms, ...]:
@@ -216,6 +235,8 @@ def check_buying_power(
 
     Required = what margin the order adds + net price x 100 (a credit is negative).
     """
+    if all(option_contract(leg.symbol) is None and not leg.intent.opens for leg in legs):
+        return  # Buying in short shares frees half as much again as they are worth.
     after = standing.with_opening_orders()
     add_legs(after, legs, units)
     added = required_margin(after) + standing.short_shares_margin - standing.margin()

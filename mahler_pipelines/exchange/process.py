@@ -67,6 +67,7 @@ class LocalExchange:
         start_at: datetime | None = None,
         accounts: Sequence[Credentials] = (LOCAL_CREDENTIALS,),
         faults: Path | None = None,
+        requests_per_minute: int | None = None,
     ) -> None:
         self._state_dir = state_dir
         self._arguments = ["--market", market, "--state", str(state_dir), "--port", str(port)]
@@ -78,6 +79,8 @@ class LocalExchange:
             self._arguments += ["--fee", str(fee_per_contract)]
         if start_at is not None:
             self._arguments += ["--start", start_at.isoformat()]
+        if requests_per_minute is not None:
+            self._arguments += ["--requests-per-minute", str(requests_per_minute)]
         if faults is not None:
             self._arguments += ["--faults", str(faults)]
         for known in accounts:

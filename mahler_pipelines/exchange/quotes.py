@@ -62,18 +62,30 @@ class Chain:
         return pd.Timestamp(stamp).tz_localize("UTC").astimezone(NEW_YORK).date()
 
 
+Shown = tuple[date, Decimal | None, int | None]
+"""One side of a quote: its New York day, price and size. Another one is another quote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How much of one displayed side has been sold."""
+
+    shown: Shown
+    quantity: int
+
+
 @dataclass(slots=True)
 class MarketView:
     """The market at one moment. Asking again at the same moment costs nothing.
 
-    Displayed size that an order has taken is gone until the quote changes.
+    Displayed size that an order has taken is gone until that side shows another price or size.
     """
 
     market: Market
     moment: datetime
     _chains: dict[str, Chain] = field(default_factory=dict)
     _listed: dict[str, pd.Series] = field(default_factory=dict)
-    _taken: dict[tuple[str, Side], int] = field(default_factory=dict)
+    _taken: dict[tuple[str, Side], Taken] = field(default_factory=dict)
 
     def move_to(self, moment: datetime) -> None:
         """Forget what was displayed; the next question is asked at the new moment."""
@@ -81,9 +93,9 @@ class MarketView:
             return
         if moment.astimezone(NEW_YORK).date() != self.moment.astimezone(NEW_YORK).date():
             self._listed.clear()
+            self._taken.clear()
         self.moment = moment
         self._chains.clear()
-        self._taken.clear()
 
     def chain(self, underlying: str) -> Chain:
         """Return quotes of everything listed on an underlying."""
@@ -121,8 +133,8 @@ class MarketView:
             return None
         return replace(
             displayed,
-            bid_size=self._left(displayed.bid_size, symbol, Side.SELL),
-            ask_size=self._left(displayed.ask_size, symbol, Side.BUY),
+            bid_size=self._left(displayed, symbol, Side.SELL),
+            ask_size=self._left(displayed, symbol, Side.BUY),
         )
 
     def mark(self, symbol: str) -> Decimal | None:
@@ -133,8 +145,13 @@ class MarketView:
     def take(self, legs: tuple[LegTerms, ...], execution: Execution) -> None:
         """Remove what an execution took from the displayed sizes."""
         for leg in legs:
-            key = (leg.symbol, leg.side)
-            self._taken[key] = self._taken.get(key, 0) + leg.ratio * execution.units
+            displayed = self._displayed(leg.symbol)
+            if displayed is None:
+                continue
+            shown, key = self._side(displayed, leg.side), (leg.symbol, leg.side)
+            before = self._taken.get(key)
+            so_far = before.quantity if before is not None and before.shown == shown else 0
+            self._taken[key] = Taken(shown, so_far + leg.ratio * execution.units)
 
     def previous_closes(self, underlying: str, chain: Chain) -> NDArray[np.float64]:
         """Return the previous session's close of each row of a chain; NaN where not known."""
@@ -148,8 +165,20 @@ class MarketView:
             self._listed[underlying] = table.set_index("symbol")["close"]
         return self._listed[underlying]
 
-    def _left(self, size: int | None, symbol: str, side: Side) -> int | None:
-        return None if size is None else max(0, size - self._taken.get((symbol, side), 0))
+    def _left(self, displayed: TopOfBook, symbol: str, side: Side) -> int | None:
+        """Size of a side less what was taken of this very quote; None without sizes."""
+        shown = self._side(displayed, side)
+        size, taken = shown[2], self._taken.get((symbol, side))
+        if size is None or taken is None or taken.shown != shown:
+            return size
+        return max(0, size - taken.quantity)
+
+    def _side(self, displayed: TopOfBook, side: Side) -> Shown:
+        """What an order of this side trades against: a buyer the ask, a seller the bid."""
+        day = self.moment.astimezone(NEW_YORK).date()
+        if side is Side.BUY:
+            return day, displayed.ask, displayed.ask_size
+        return day, displayed.bid, displayed.bid_size
 
     def _displayed(self, symbol: str) -> TopOfBook | None:
         contract = option_contract(symbol)

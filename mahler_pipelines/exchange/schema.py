@@ -1,6 +1,10 @@
-"""Tables of the exchange's database. Money is text that `Decimal` reads; moments are UTC text."""
+"""Tables of the exchange's database. Money is text that `Decimal` reads; moments are UTC text.
 
-SCHEMA_VERSION = "1"
+A folder of an earlier version is brought up to this one when it is opened: tables that it lacks are
+made, `UPGRADES` add what its tables lack. A later version is refused.
+"""
+
+SCHEMA_VERSION = "2"
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -21,6 +25,7 @@ CREATE TABLE IF NOT EXISTS orders (
     status TEXT NOT NULL, is_open INTEGER NOT NULL, filled_quantity INTEGER NOT NULL,
     created_at TEXT NOT NULL, updated_at TEXT NOT NULL, expires_at TEXT NOT NULL, filled_at TEXT,
     canceled_at TEXT, expired_at TEXT, replaced_at TEXT, replaces TEXT, replaced_by TEXT,
+    stop_price TEXT, triggered_at TEXT,
     UNIQUE (account, client_order_id)
 );
 CREATE INDEX IF NOT EXISTS open_orders ON orders (is_open, account);
@@ -35,4 +40,19 @@ CREATE TABLE IF NOT EXISTS activities (
     kind TEXT NOT NULL, created_at TEXT NOT NULL, order_id TEXT, leg_id TEXT, body TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS activities_in_time ON activities (account, created_at, sequence);
+CREATE TABLE IF NOT EXISTS do_not_exercise (
+    account TEXT NOT NULL, symbol TEXT NOT NULL, PRIMARY KEY (account, symbol)
+);
+CREATE TABLE IF NOT EXISTS equity (
+    account TEXT NOT NULL, at TEXT NOT NULL, session TEXT NOT NULL, equity TEXT NOT NULL,
+    PRIMARY KEY (account, at)
+);
 """
+
+UPGRADES: dict[str, tuple[str, ...]] = {
+    "1": (
+        "ALTER TABLE orders ADD COLUMN stop_price TEXT",
+        "ALTER TABLE orders ADD COLUMN triggered_at TEXT",
+    ),
+}
+"""Version -> what makes it the next one, where a new table alone does not."""

@@ -20,9 +20,10 @@ from mahler_pipelines.errors import BadInput
 from mahler_pipelines.exchange.accounts import LOCAL_CREDENTIALS, Credentials
 from mahler_pipelines.exchange.engine import Exchange, ExchangeTerms
 from mahler_pipelines.exchange.faults import NO_FAULTS, FaultPlan
+from mahler_pipelines.exchange.increments import Increments
 from mahler_pipelines.exchange.market import Market
 from mahler_pipelines.exchange.matching import FeeSchedule
-from mahler_pipelines.exchange.wire.app import build_wire
+from mahler_pipelines.exchange.wire.app import REQUESTS_PER_MINUTE, RateLimit, build_wire
 from mahler_pipelines.exchange.wire.connections import Connection
 
 HOST = "127.0.0.1"
@@ -53,6 +54,9 @@ def build_app(
     starting_equity: Decimal = DEFAULT_EQUITY,
     fees: FeeSchedule | None = None,
     faults: FaultPlan = NO_FAULTS,
+    requests_per_minute: int = REQUESTS_PER_MINUTE,
+    increments: Increments = Increments.PENNY,
+    record: Path | None = None,
 ) -> Starlette:
     """Return the application of an exchange whose state lives in a folder.
 
@@ -63,8 +67,11 @@ def build_app(
         starting_equity=starting_equity,
         start_at=start_at,
         fees=fees or FeeSchedule(),
+        increments=increments,
     )
-    return build_wire(Exchange(market, state_dir, terms), faults=faults)
+    limit = RateLimit(requests_per_minute)
+    exchange = Exchange(market, state_dir, terms)
+    return build_wire(exchange, limit=limit, faults=faults, record=record)
 
 
 class _Server(uvicorn.Server):

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from mahler_pipelines.exchange.orders import (
     TimeInForce,
     WireStatus,
 )
-from mahler_pipelines.exchange.schema import SCHEMA_VERSION, TABLES
+from mahler_pipelines.exchange.schema import SCHEMA_VERSION, TABLES, UPGRADES
 from mahler_pipelines.options.structures import Side
 
 _WAIT_SECONDS = 2.0
@@ -51,7 +51,7 @@ class ExchangeStore:
         found = self.meta("schema_version")
         if found is None:
             self.set_meta("schema_version", SCHEMA_VERSION)
-        elif found != SCHEMA_VERSION:
+        elif found != SCHEMA_VERSION and not self._upgrade(found):
             self._connection.close()
             raise CorruptData(f"{path} has schema {found}, this exchange reads {SCHEMA_VERSION}")
 
@@ -61,6 +61,18 @@ class ExchangeStore:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.executescript(TABLES)
+
+    def _upgrade(self, version: str) -> bool:
+        """Bring an earlier schema up to this one, in one transaction; False for any other."""
+        if version not in UPGRADES:
+            return False
+        with self.transaction():
+            while version != SCHEMA_VERSION:
+                for statement in UPGRADES[version]:
+                    self._write(statement)
+                version = str(int(version) + 1)
+            self.set_meta("schema_version", SCHEMA_VERSION)
+        return True
 
     def close(self) -> None:
         """Close the database."""
@@ -145,8 +157,54 @@ class ExchangeStore:
         )
 
     def drop_position(self, account: str, symbol: str) -> None:
-        """Remove a holding that has become flat."""
+        """Remove a holding that has become flat, and what was asked about its exercise."""
         self._write("DELETE FROM positions WHERE account = ? AND symbol = ?", account, symbol)
+        self._write("DELETE FROM do_not_exercise WHERE account = ? AND symbol = ?", account, symbol)
+
+    def refuse_exercise(self, account: str, symbol: str) -> None:
+        """Keep a do-not-exercise instruction of a holding."""
+        self._write("INSERT OR IGNORE INTO do_not_exercise VALUES (?, ?)", account, symbol)
+
+    def refuses_exercise(self, account: str, symbol: str) -> bool:
+        """Whether a holding has a do-not-exercise instruction."""
+        found = self._one(
+            "SELECT 1 FROM do_not_exercise WHERE account = ? AND symbol = ?", account, symbol
+        )
+        return found is not None
+
+    # What an account was worth
+
+    def record_equity(self, account: str, at: datetime, session: date, equity: Decimal) -> None:
+        """Keep what an account was worth at a moment; the same moment again replaces it."""
+        self._write(
+            "INSERT OR REPLACE INTO equity VALUES (?, ?, ?, ?)",
+            account,
+            moment_text(at),
+            session.isoformat(),
+            str(equity),
+        )
+
+    def equity_between(
+        self, account: str, start: datetime, end: datetime
+    ) -> tuple[tuple[datetime, Decimal], ...]:
+        """Return what an account was worth in [start, end], as far as it was looked at."""
+        rows = self._all(
+            "SELECT at, equity FROM equity WHERE account = ? AND at BETWEEN ? AND ? ORDER BY at",
+            account,
+            moment_text(start),
+            moment_text(end),
+        )
+        return tuple((datetime.fromisoformat(row["at"]), Decimal(row["equity"])) for row in rows)
+
+    def equity_by_session(self, account: str, until: date) -> tuple[tuple[date, Decimal], ...]:
+        """Return the last equity of each session up to a day, oldest first."""
+        rows = self._all(
+            "SELECT session, equity, max(at) FROM equity WHERE account = ? AND session <= ?"
+            " GROUP BY session ORDER BY session",
+            account,
+            until.isoformat(),
+        )
+        return tuple((date.fromisoformat(row["session"]), Decimal(row["equity"])) for row in rows)
 
     # Orders
 
@@ -240,6 +298,8 @@ class ExchangeStore:
             replaced_at=_moment(row["replaced_at"]),
             replaces=row["replaces"],
             replaced_by=row["replaced_by"],
+            stop_price=None if row["stop_price"] is None else Decimal(row["stop_price"]),
+            triggered_at=_moment(row["triggered_at"]),
         )
 
     # Activities
@@ -293,7 +353,7 @@ class ExchangeStore:
 _ORDER_COLUMNS = (
     "id, account, client_order_id, multileg, kind, time_in_force, quantity, limit_price, status,"
     " is_open, filled_quantity, created_at, updated_at, expires_at, filled_at, canceled_at,"
-    " expired_at, replaced_at, replaces, replaced_by"
+    " expired_at, replaced_at, replaces, replaced_by, stop_price, triggered_at"
 )
 _ORDER_PLACES = ", ".join("?" * (_ORDER_COLUMNS.count(",") + 1))
 
@@ -333,6 +393,8 @@ def _order_values(order: Order) -> tuple[Any, ...]:
         _optional_text(order.replaced_at),
         order.replaces,
         order.replaced_by,
+        None if order.stop_price is None else str(order.stop_price),
+        _optional_text(order.triggered_at),
     )
 
 

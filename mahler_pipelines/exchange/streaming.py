@@ -165,6 +165,12 @@ class RecordingStore(ExchangeStore):
             if activity.kind is ActivityKind.FILL:
                 self._complete(activity)
 
+    def tell(self, event: str, order: Order) -> None:
+        """Tell an event that changes nothing of the order, such as a refused replacement."""
+        with self.transaction():
+            if self._feed.is_heard(order.account):
+                self._tape.append(OrderUpdate(event, order, str(uuid4())))
+
     def _record(self, before: Order | None, after: Order) -> None:
         # There is no replay, so that what nobody hears need not be kept.
         if self._feed.is_heard(after.account):

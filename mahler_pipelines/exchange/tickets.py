@@ -12,7 +12,7 @@ from mahler_pipelines.exchange.wire.errors import DUPLICATE_OR_BAD, WireRefusal,
 from mahler_pipelines.options.structures import Side
 
 LONGEST_CLIENT_ID = 128
-_OPTION_PLACES = 2
+_CENT_PLACES = 2
 _Word = TypeVar("_Word", bound=StrEnum)
 
 
@@ -37,6 +37,7 @@ class Ticket:
     quantity: int
     limit_price: Decimal | None
     legs: tuple[TicketLeg, ...]
+    stop_price: Decimal | None = None
 
 
 def read_ticket(body: dict[str, Any]) -> Ticket:
@@ -48,6 +49,8 @@ def read_ticket(body: dict[str, Any]) -> Ticket:
     if not multileg and body.get("order_class") not in (None, "", "simple"):
         raise unprocessable(f"order class {body['order_class']} is not supported")
     kind = _choice(OrderKind, body.get("type"), "order type")
+    if multileg and kind.has_stop:
+        raise unprocessable(f"order type {kind} is not supported for mleg orders")
     time_in_force = _choice(TimeInForce, body.get("time_in_force"), "time in force")
     if body.get("extended_hours"):
         raise unprocessable("extended hours are not supported for options trading")
@@ -56,6 +59,7 @@ def read_ticket(body: dict[str, Any]) -> Ticket:
     legs = _read_legs(body) if multileg else (_read_single(body),)
     quantity = whole(body.get("qty"), "qty")
     limit_price = read_price(body.get("limit_price"), kind, legs=legs, multileg=multileg)
+    stop_price = read_stop(body.get("stop_price"), kind, symbol=legs[0].symbol)
     return Ticket(
         read_client_id(body.get("client_order_id")),
         multileg,
@@ -64,6 +68,7 @@ def read_ticket(body: dict[str, Any]) -> Ticket:
         quantity,
         limit_price,
         legs,
+        stop_price,
     )
 
 
@@ -81,24 +86,42 @@ def read_client_id(value: object) -> str | None:
 def read_price(
     value: object, kind: OrderKind, *, legs: tuple[TicketLeg, ...], multileg: bool
 ) -> Decimal | None:
-    """Read a limit price: present exactly for a limit order, in whole cents for options."""
-    if kind is OrderKind.MARKET:
+    """Read a limit price: present exactly for an order with a limit, in cents for options."""
+    if not kind.has_limit:
         if value is not None:
-            raise unprocessable("market orders must not have a limit price")
+            raise unprocessable(f"{kind} orders must not have a limit price")
         return None
     if value is None:
-        raise unprocessable("limit orders require a limit price")
+        raise unprocessable(f"{kind} orders require a limit price")
     price = exact(value, "limit_price")
     if not multileg and price <= 0:
         raise unprocessable("limit price must be > 0")
-    sub_dollar_share = option_contract(legs[0].symbol) is None and price < 1
-    places = 4 if sub_dollar_share else _OPTION_PLACES
-    if price != round(price, places):
-        raise unprocessable(
-            f"invalid limit_price {price}. sub-penny increment does not fulfill minimum pricing"
-            " criteria"
-        )
+    _check_places(price, "limit_price", legs[0].symbol)
     return price
+
+
+def read_stop(value: object, kind: OrderKind, *, symbol: str) -> Decimal | None:
+    """Read a stop price: positive, present exactly for an order with a stop."""
+    if not kind.has_stop:
+        if value is not None:
+            raise unprocessable(f"{kind} orders must not have a stop price")
+        return None
+    if value is None:
+        raise unprocessable(f"{kind} orders require a stop price")
+    price = exact(value, "stop_price")
+    if price <= 0:
+        raise unprocessable("stop price must be > 0")
+    _check_places(price, "stop_price", symbol)
+    return price
+
+
+def _check_places(price: Decimal, name: str, symbol: str) -> None:
+    """Refuse parts of a cent; shares below a dollar may have hundredths of it."""
+    sub_dollar_share = option_contract(symbol) is None and price < 1
+    if price != round(price, 4 if sub_dollar_share else _CENT_PLACES):
+        raise unprocessable(
+            f"invalid {name} {price}. sub-penny increment does not fulfill minimum pricing criteria"
+        )
 
 
 def exact(value: object, name: str) -> Decimal:

@@ -48,6 +48,11 @@ class PositionIntent(StrEnum):
     SELL_TO_OPEN = "sell_to_open"
     SELL_TO_CLOSE = "sell_to_close"
 
+    @property
+    def opens(self) -> bool:
+        """Whether the leg opens or adds to a position."""
+        return self in (PositionIntent.BUY_TO_OPEN, PositionIntent.SELL_TO_OPEN)
+
 
 @dataclass(frozen=True, slots=True)
 class OrderLeg:
@@ -85,7 +90,10 @@ class LegFill:
 
 @dataclass(frozen=True, slots=True)
 class BrokerOrder:
-    """An order as the broker reports it. `filled_quantity` counts units."""
+    """An order as the broker reports it. `filled_quantity` counts units.
+
+    `leg_ids` are the ids that its legs' fills carry in the account's history.
+    """
 
     id: str
     client_order_id: str
@@ -99,6 +107,7 @@ class BrokerOrder:
     submitted_at: datetime | None
     filled_at: datetime | None
     raw: dict[str, Any]
+    leg_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

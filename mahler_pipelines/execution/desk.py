@@ -12,6 +12,7 @@ import pandas as pd
 from mahler_pipelines.execution.broker import Broker, BrokerClock
 from mahler_pipelines.execution.ledger import ExecutionBook, ExecutionLedger
 from mahler_pipelines.execution.quotes import BidAsk, bid_asks, underlying_prices
+from mahler_pipelines.execution.repricing import WalkTerms
 from mahler_pipelines.market.chains import ChainSnapshot
 from mahler_pipelines.market.data import MarketData
 from mahler_pipelines.market.lake import Lake
@@ -27,17 +28,22 @@ CLOSING_LEASE = "broker-closing"
 class ExecutionTerms:
     """How orders are priced, asked after and given up.
 
-    `fee_per_contract_usd` is booked per contract and side. After an unknown outcome the broker is
-    asked `asks` times, `ask_wait_seconds` apart; an order that it still doesn't have
-    `unknown_grace_seconds` after the intent counts as never taken.
+    `risk_free_rate` a year (continuous) is what early exercise is judged with, `dividend_days` how
+    far ahead dividends are asked for. `fee_per_contract_usd` is booked per contract and side. After
+    an unknown outcome the broker is asked `asks` times, `ask_wait_seconds` apart; an order that it
+    still doesn't have `unknown_grace_seconds` after the intent counts as never taken. `walk` says
+    how limits move.
     """
 
     tick: Decimal = Decimal("0.01")
     fee_per_contract_usd: Decimal = Decimal(0)
+    risk_free_rate: float = 0.04
+    dividend_days: int = 120
     asks: int = 4
     ask_wait_seconds: float = 0.5
     unknown_grace_seconds: float = 120.0
     lease_seconds: float = 60.0
+    walk: WalkTerms = field(default_factory=WalkTerms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +109,12 @@ def observe(
 ) -> Observation:
     """Fetch quotes of contracts and underlyings once and keep them as a snapshot of `scan`.
 
-    No partition's pointer moves: a scan's snapshot stays what the scan saw.
+    Shares among the `symbols` have their quote with the underlyings. No partition's pointer moves:
+    a scan's snapshot stays what the scan saw.
     """
     names = list(dict.fromkeys(underlyings))
-    quotes = desk.market_data.option_quotes(list(dict.fromkeys(symbols)))
+    contracts = [symbol for symbol in dict.fromkeys(symbols) if symbol not in names]
+    quotes = desk.market_data.option_quotes(contracts)
     levels = underlying_prices(quotes, desk.market_data.stock_quotes(names), names)
     snapshot = ChainSnapshot(session=session_of(as_of), scan=scan, as_of=as_of, quotes=quotes)
     stored = desk.lake.add_snapshot(snapshot, move_pointer=False)

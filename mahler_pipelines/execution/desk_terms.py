@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from mahler_pipelines.decisions.terms import ApprovalTerms
+from mahler_pipelines.execution.repricing import WalkTerms
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.risk.exit_terms import ExitTerms
 from mahler_pipelines.risk.halts import HaltTerms
@@ -18,7 +19,8 @@ class DeskTerms:
 
     `rank_stand_ins` names the volatility index that stands in for an underlying whose own history
     covers less than `rank_coverage` of the lookback (SPX -> VIX). `chain_days` is how far out
-    chains are fetched, `scans` the moments of a session that the market can be looked at.
+    chains are fetched, `scans` the moments of a session that the market can be looked at, `walk`
+    how the limits of orders move.
     """
 
     account_id: str
@@ -40,6 +42,7 @@ class DeskTerms:
     recommendations_per_scan: int = 5
     fee_per_contract: Decimal = Decimal(0)
     dry_run: bool = False
+    walk: WalkTerms = field(default_factory=WalkTerms)
 
     @property
     def max_quote_age(self) -> timedelta | None:

@@ -1,17 +1,23 @@
 """Exits: when an open trade is to be closed.
 
-Entries and exits have separate gates, and the exits' is the looser: the time exit needs no mid,
-only a price at which the closing order can be sent.
+Entries and exits have separate gates, and the exits' is the looser: the time exit and the last
+day's cut-off need no mid, only a price at which the closing order can be sent.
 """
 
+from datetime import datetime
 from decimal import Decimal
 
 from mahler_pipelines.execution.trades import ExitReason, PositionMark, Trade
-from mahler_pipelines.risk.exit_terms import ExitTerms
+from mahler_pipelines.market.expirations import last_trading_session
+from mahler_pipelines.market.sessions import NEW_YORK, TradingCalendar
+from mahler_pipelines.options.structures import Structure
+from mahler_pipelines.risk.exit_terms import ExitAction, ExitTerms
 
 
 def exit_reason(trade: Trade, mark: PositionMark, terms: ExitTerms) -> ExitReason | None:
-    """Why this trade is to be closed now, or None; see `reason_at`."""
+    """Why this trade is to be closed now, or None: the last day's cut-off, then `reason_at`."""
+    if cutoff_is_past(trade.structure, mark.marked_at, terms):
+        return ExitReason.EXPIRY_CUTOFF
     return reason_at(credit=trade.entry_credit, cost=mark.cost_to_close, dte=mark.dte, terms=terms)
 
 
@@ -31,3 +37,41 @@ def reason_at(
         if cost <= terms.profit_debit(credit):
             return ExitReason.PROFIT_TARGET
     return ExitReason.TIME_EXIT if dte <= terms.time_exit_dte else None
+
+
+def last_close(structure: Structure) -> datetime:
+    """Close of the last session in which every leg still trades, in UTC."""
+    calendar = TradingCalendar()
+    return calendar.close(
+        min(last_trading_session(leg.contract, calendar) for leg in structure.legs)
+    )
+
+
+def cutoff_is_past(structure: Structure, at: datetime, terms: ExitTerms) -> bool:
+    """Whether this is a structure's last session, and its cut-off has come.
+
+    After that session nothing of it trades, and nothing is asked for.
+    """
+    close = last_close(structure)
+    cutoff = terms.expiry_cutoff(close)
+    return cutoff is not None and cutoff <= at < close
+
+
+def is_last_day(structure: Structure, at: datetime) -> bool:
+    """Whether a moment is on the day of a structure's last session and before its close."""
+    close = last_close(structure)
+    return at < close and at.astimezone(NEW_YORK).date() == close.astimezone(NEW_YORK).date()
+
+
+def sends_order(reason: ExitReason, terms: ExitTerms) -> bool:
+    """Whether an exit for this reason sends the closing order; else a person is told.
+
+    What a person asked for is always sent.
+    """
+    if reason is ExitReason.MANUAL:
+        return True
+    if reason is ExitReason.EXPIRY_CUTOFF and terms.expiry_always_closes:
+        return True
+    if reason is ExitReason.EARLY_ASSIGNMENT:
+        return terms.early_assignment is ExitAction.ORDER
+    return terms.action is ExitAction.ORDER

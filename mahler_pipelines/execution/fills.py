@@ -8,11 +8,15 @@ from mahler_pipelines.errors import CorruptData, IllegalTransition
 from mahler_pipelines.execution.broker import BrokerOrder, LegFill, OrderStatus
 from mahler_pipelines.execution.desk import Observation
 from mahler_pipelines.execution.ledger import ExecutionLedger, FillRecord, OrderRecord
+from mahler_pipelines.execution.slippage import mid_of, slippage_per_share
 from mahler_pipelines.execution.trades import LegPrice
 from mahler_pipelines.options.structures import Structure
 
 LIVE_STATUSES = tuple(status for status in OrderStatus if not status.is_final)
-_RESOLUTION = Decimal("0.000001")
+_RESOLUTION = Decimal("1e-12")
+"""Of averages that do not divide: fine enough for any number of contracts to be right."""
+_WIRE_RESOLUTION = Decimal("0.000001")
+"""Of the averages that the broker reports."""
 
 
 def record_broker_order(
@@ -81,7 +85,7 @@ def leg_prices(structure: Structure, fills: Sequence[FillRecord]) -> tuple[LegPr
 
 
 def average_price(parts: Sequence[tuple[int, Decimal]]) -> Decimal:
-    """Average of (quantity, price per share), to a millionth where it does not divide."""
+    """Average of (quantity, price per share), to twelve places where it does not divide."""
     quantity = sum(count for count, _ in parts)
     average = sum((count * price for count, price in parts), Decimal(0)) / quantity
     cents = average.quantize(Decimal("0.01"))
@@ -124,6 +128,8 @@ def _new_fills(
         if quantity == 0:
             continue
         quote = sides.get(fill.symbol)
+        price = _price_of_the_rest(fill, before, quantity)
+        mid = mid_of(quote.bid, quote.ask) if quote else None
         rows.append(
             FillRecord(
                 id=f"{order.client_order_id}:{fill.symbol}:{fill.quantity}",
@@ -131,11 +137,14 @@ def _new_fills(
                 symbol=fill.symbol,
                 side=fill.side.value,
                 quantity=quantity,
-                price=_price_of_the_rest(fill, before, quantity),
+                price=price,
                 bid=quote.bid if quote else None,
                 ask=quote.ask if quote else None,
                 snapshot=seen.snapshot_hash if seen else None,
                 filled_at=order.filled_at or at,
+                mid=mid,
+                slippage=slippage_per_share(fill.side, price, mid),
+                quoted_at=seen.as_of if seen else None,
             )
         )
     return rows
@@ -143,7 +152,16 @@ def _new_fills(
 
 def _price_of_the_rest(fill: LegFill, before: Sequence[FillRecord], quantity: int) -> Decimal:
     """The broker reports the average of all steps: what was paid in the newest one."""
-    if not before:
-        return fill.price
-    paid = sum((row.quantity * row.price for row in before), Decimal(0))
-    return ((fill.quantity * fill.price - paid) / quantity).quantize(_RESOLUTION)
+    known = sum((row.quantity * row.price for row in before), Decimal(0))
+    return average_price([(quantity, (_paid(fill) - known) / quantity)])
+
+
+def _paid(fill: LegFill) -> Decimal:
+    """Sum of what was paid per share, over all contracts.
+
+    The average comes rounded to a millionth and prices are whole cents: a sum that is a whole cent
+    but for that rounding is that cent, so that hundreds of contracts add up.
+    """
+    total = fill.quantity * fill.price
+    cents = total.quantize(Decimal("0.01"))
+    return cents if abs(total - cents) <= fill.quantity * _WIRE_RESOLUTION else total

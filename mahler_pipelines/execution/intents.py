@@ -73,24 +73,31 @@ def opening_intent(
     *,
     attempt: int,
     limit_price: Decimal,
+    quantity: int | None = None,
     mid: Decimal | None,
     at: datetime,
     run_id: str,
+    rolled: Structure | None = None,
 ) -> OrderRecord:
-    """Write down the opening order of a recommendation; `mid` has the sign of the limit."""
+    """Write down an opening order of a recommendation; `mid` has the sign of the limit.
+
+    `quantity` is what earlier attempts have left to open; None is all of it. `rolled` is what a
+    roll closes, in the same order.
+    """
+    purpose = OrderPurpose.OPEN if rolled is None else OrderPurpose.ROLL
     return OrderRecord(
         client_order_id=client_order_id(
-            recommendation.account_id,
-            recommendation.id,
-            purpose=OrderPurpose.OPEN,
-            attempt=attempt,
+            recommendation.account_id, recommendation.id, purpose=purpose, attempt=attempt
         ),
         account_id=recommendation.account_id,
-        purpose=OrderPurpose.OPEN,
+        purpose=purpose,
         subject_id=recommendation.id,
         underlying=recommendation.underlying,
-        legs=opening_legs(recommendation.structure),
-        quantity=recommendation.contracts,
+        legs=(
+            *(closing_legs(rolled) if rolled else ()),
+            *opening_legs(recommendation.structure),
+        ),
+        quantity=recommendation.contracts if quantity is None else quantity,
         limit_price=limit_price,
         status=OrderStatus.INTENDED,
         status_reason="",
@@ -100,6 +107,7 @@ def opening_intent(
         average_fill_price=None,
         mid_at_submission=mid,
         run_id=run_id,
+        rolls=recommendation.rolls or "",
     )
 
 

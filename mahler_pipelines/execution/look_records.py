@@ -11,8 +11,8 @@ from typing import Any
 
 from mahler_pipelines.errors import BrokerError
 from mahler_pipelines.execution.desk import ExecutionDesk, present, session_of
+from mahler_pipelines.execution.findings import Finding
 from mahler_pipelines.execution.ledger import ExecutionLedger
-from mahler_pipelines.execution.reconciliation import Finding
 from mahler_pipelines.market.sessions import TradingCalendar
 from mahler_pipelines.risk.halts import Difference
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from mahler_pipelines.errors import MahlerError
 from mahler_pipelines.execution.desk import ExecutionDesk
+from mahler_pipelines.execution.findings import Finding
 from mahler_pipelines.execution.halting import halt_if_due
 from mahler_pipelines.execution.look_records import note_look
 from mahler_pipelines.execution.monitoring import MonitorReport, watch
-from mahler_pipelines.execution.reconciliation import Finding, reconcile
+from mahler_pipelines.execution.reconciliation import reconcile
 from mahler_pipelines.risk.exit_terms import ExitTerms
 from mahler_pipelines.risk.halts import HaltReason, HaltTerms
 

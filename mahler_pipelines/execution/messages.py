@@ -1,11 +1,14 @@
 """Messages that execution puts in the outbox."""
 
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from mahler_pipelines.decisions.recommendation import Recommendation
+from mahler_pipelines.execution.broker_books import FindingKind, FindingRecord
 from mahler_pipelines.execution.desk import session_of
 from mahler_pipelines.execution.ledger import ExecutionLedger
+from mahler_pipelines.execution.slippage import entry_slippage_usd, exit_slippage_usd
 from mahler_pipelines.execution.trades import ExitReason, PositionMark, Trade
 from mahler_pipelines.risk.halts import HaltReason
 
@@ -19,6 +22,10 @@ class MessageKind(StrEnum):
     EXIT_REACHED = "exit_reached"
     CLOSE_REFUSED = "close_refused"
     HALTED = "halted"
+    FINDING = "finding"
+    UNPAIRED_SHORT = "unpaired_short"
+    EXPIRY_FORECAST = "expiry_forecast"
+    EARLY_ASSIGNMENT_WARNING = "early_assignment_warning"
 
 
 def announce_opened(ledger: ExecutionLedger, trade: Trade, *, at: datetime) -> None:
@@ -32,6 +39,7 @@ def announce_opened(ledger: ExecutionLedger, trade: Trade, *, at: datetime) -> N
             "strategy": trade.structure.strategy,
             "contracts": trade.contracts,
             "entry_credit": str(trade.entry_credit),
+            "slippage_usd": _number(entry_slippage_usd(ledger, trade)),
         },
         key=f"{MessageKind.TRADE_OPENED}:{trade.id}",
         at=at,
@@ -51,6 +59,7 @@ def announce_closed(ledger: ExecutionLedger, trade: Trade, *, at: datetime) -> N
             "entry_credit": str(trade.entry_credit),
             "exit_debit": str(trade.exit_debit),
             "pnl_usd": str(trade.pnl_usd),
+            "slippage_usd": _number(exit_slippage_usd(ledger, trade)),
         },
         key=f"{MessageKind.TRADE_CLOSED}:{trade.id}",
         at=at,
@@ -58,9 +67,14 @@ def announce_closed(ledger: ExecutionLedger, trade: Trade, *, at: datetime) -> N
 
 
 def announce_not_executed(
-    ledger: ExecutionLedger, recommendation: Recommendation, *, reason: str, at: datetime
+    ledger: ExecutionLedger,
+    recommendation: Recommendation,
+    *,
+    reason: str,
+    at: datetime,
+    offered: str | None = None,
 ) -> None:
-    """Tell that an approved recommendation led to no trade, and why."""
+    """Tell that an approved recommendation led to no trade, why, and what is offered instead."""
     ledger.enqueue(
         kind=MessageKind.NOT_EXECUTED,
         subject=recommendation.id,
@@ -68,6 +82,7 @@ def announce_not_executed(
             "underlying": recommendation.underlying,
             "strategy": recommendation.strategy,
             "reason": reason,
+            "offered": offered,
         },
         key=f"{MessageKind.NOT_EXECUTED}:{recommendation.id}",
         at=at,
@@ -120,5 +135,32 @@ def announce_halted(ledger: ExecutionLedger, reason: HaltReason, *, at: datetime
             "limit": str(reason.limit),
         },
         key=f"{MessageKind.HALTED}:{reason.code}:{reason.cause}:{reason.level}",
+        at=at,
+    )
+
+
+def _number(value: Decimal | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def announce_finding(ledger: ExecutionLedger, finding: FindingRecord, *, at: datetime) -> bool:
+    """Tell a difference from the broker, once as it is seen and once more when its cause is known.
+
+    A short option that nothing covers is an alarm of its own.
+    """
+    alarm = finding.kind is FindingKind.UNPAIRED_SHORT
+    return ledger.enqueue(
+        kind=MessageKind.UNPAIRED_SHORT if alarm else MessageKind.FINDING,
+        subject=finding.id,
+        payload={
+            "finding": finding.kind.value,
+            "subject": finding.subject,
+            "expected": str(finding.expected),
+            "found": str(finding.found),
+            "status": finding.status.value,
+            "repair": finding.repair.value,
+            "detail": finding.detail,
+        },
+        key=f"{MessageKind.FINDING}:{finding.id}:{finding.kind}",
         at=at,
     )

@@ -1,4 +1,4 @@
-"""Recommending: a scan's assessments become pending recommendations, or refusals, in the ledger."""
+"""Recommending: what is put before a person, by a scan or in place of an approval that lapsed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +12,10 @@ from mahler_pipelines.execution.account_view import account_view, with_proposed
 from mahler_pipelines.execution.broker import BrokerAccount
 from mahler_pipelines.execution.desk_terms import DeskTerms
 from mahler_pipelines.execution.ledger import ExecutionLedger
+from mahler_pipelines.execution.submission import Moment
+from mahler_pipelines.market.lake import Lake
+from mahler_pipelines.risk.gates import gate_refusals
+from mahler_pipelines.strategies.refusals import Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +82,61 @@ def recommend(
             ledger.add_recommendation(proposal.recommendation, at=occasion.as_of)
             account = with_proposed(account, proposal.recommendation)
     return ScanOutcome(tuple(proposals), expired)
+
+
+@dataclass(frozen=True, slots=True)
+class Requoting:
+    """Offers anew what lapsed because the market moved; satisfies `submission.Offer`.
+
+    `reference` has the published rates.
+    """
+
+    terms: DeskTerms
+    reference: Lake
+    run_id: str
+
+    def __call__(
+        self,
+        ledger: ExecutionLedger,
+        lapsed: Recommendation,
+        refusals: tuple[Refusal, ...],
+        moment: Moment,
+        /,
+    ) -> str | None:
+        """Add the offer as pending, with its card; keep why there is none."""
+        # Pricing is heavy to import, and an approval that does not lapse never needs it.
+        from mahler_pipelines.decisions.requoting import market_moved, requote
+        from mahler_pipelines.market.rates import rate_curve
+
+        if not market_moved(refusals):
+            return None
+        proposal = requote(
+            lapsed,
+            moment.quotes,
+            underlying_price=moment.underlying_price,
+            as_of=moment.now,
+            rates=rate_curve(
+                self.reference.read_reference("rates"),
+                as_of=moment.now,
+                flat=self.terms.risk_free_rate,
+            ),
+            snapshot_hash=moment.snapshot_hash,
+            account=account_view(ledger, moment.account, at=moment.now),
+            limits=self.terms.risk,
+            approval=self.terms.approval,
+            exits=self.terms.exits,
+            run_id=self.run_id,
+        )
+        if proposal.recommendation is None:
+            _keep_refusal(ledger, lapsed, proposal, at=moment.now)
+            return None
+        ledger.add_recommendation(proposal.recommendation, at=moment.now)
+        return proposal.recommendation.id
+
+
+def _keep_refusal(
+    ledger: ExecutionLedger, lapsed: Recommendation, proposal: Proposal, *, at: datetime
+) -> None:
+    failed = [str(refusal) for refusal in gate_refusals(proposal.gates)]
+    detail = {"refusal": str(proposal.refusal), "gates": failed}
+    ledger.audit("requote_refused", lapsed.id, detail, at=at)

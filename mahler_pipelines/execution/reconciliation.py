@@ -1,9 +1,8 @@
 """Reconciliation: the ledger is brought to what the broker says, and differences are named."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import date, datetime
-from enum import StrEnum
+from dataclasses import dataclass
+from decimal import Decimal
 
 from mahler_pipelines.decisions.recommendation import Recommendation
 from mahler_pipelines.errors import (
@@ -13,8 +12,9 @@ from mahler_pipelines.errors import (
     LeaseHeld,
     MahlerError,
 )
-from mahler_pipelines.execution.booking import closing_fills
-from mahler_pipelines.execution.broker import BrokerOrder, BrokerPosition, OrderStatus
+from mahler_pipelines.execution.broker import BrokerOrder, OrderStatus
+from mahler_pipelines.execution.broker_books import CashBeginning, FindingKind, FindingStatus
+from mahler_pipelines.execution.broker_history import read_history
 from mahler_pipelines.execution.desk import (
     CLOSING_LEASE,
     OPENING_LEASE,
@@ -22,18 +22,32 @@ from mahler_pipelines.execution.desk import (
     present,
     session_of,
 )
-from mahler_pipelines.execution.fills import LIVE_STATUSES, has_news, quantities
-from mahler_pipelines.execution.ledger import ExecutionLedger, OrderPurpose, OrderRecord
-from mahler_pipelines.execution.sending import (
+from mahler_pipelines.execution.differences import (
+    BrokerSight,
+    differences,
+    expiring_differences,
+)
+from mahler_pipelines.execution.fills import LIVE_STATUSES, has_news
+from mahler_pipelines.execution.findings import POSITIONS, Finding, keep_booked, keep_findings
+from mahler_pipelines.execution.invariants import BrokerSide, invariants
+from mahler_pipelines.execution.ledger import (
     NEVER_SENT,
+    ExecutionLedger,
+    OrderPurpose,
+    OrderRecord,
+)
+from mahler_pipelines.execution.sending import (
     cancel_and_confirm,
     settle_absence,
     settle_report,
     withdraw_intent,
 )
-from mahler_pipelines.execution.trades import Trade, TradeStatus
+from mahler_pipelines.execution.settlements import book_facts
+from mahler_pipelines.execution.stepping import end_abandoned, is_given_up
 
-LEASES = {OrderPurpose.OPEN: OPENING_LEASE, OrderPurpose.CLOSE: CLOSING_LEASE}
+LEASES = {
+    purpose: CLOSING_LEASE if purpose.reduces_risk else OPENING_LEASE for purpose in OrderPurpose
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +60,6 @@ class SettledOrder:
     after: OrderStatus
     problem: str = ""
     corrupt: bool = False
-
-
-class FindingKind(StrEnum):
-    """How the broker's books differ from the ledger."""
-
-    UNKNOWN_POSITION = "unknown_position"
-    MISSING_LEG = "missing_leg"
-    QUANTITY_DIFFERS = "quantity_differs"
-    ORPHANED_ORDER = "orphaned_order"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One difference: `subject` is a symbol or an order; quantities are signed contracts."""
-
-    kind: FindingKind
-    subject: str
-    expected: int
-    found: int
-    detail: str = ""
 
 
 def settle_working_orders(desk: ExecutionDesk) -> tuple[SettledOrder, ...]:
@@ -94,6 +88,7 @@ def settle_each(desk: ExecutionDesk) -> tuple[SettledOrder, ...]:
         except LeaseHeld as held:
             # Whoever holds it is working on these very orders.
             settled += [_unsettled(record, held) for record in waiting]
+    end_abandoned(desk)
     return tuple(settled)
 
 
@@ -104,25 +99,87 @@ def raise_if_corrupt(settled: Sequence[SettledOrder]) -> None:
         raise CorruptData("; ".join(corrupt))
 
 
-def reconcile(desk: ExecutionDesk) -> tuple[Finding, ...]:
-    """Compare positions and open orders at the broker with the ledger.
+def reconcile(desk: ExecutionDesk, *, thorough: bool = False) -> tuple[Finding, ...]:
+    """Compare positions and open orders at the broker with the ledger; return what is open.
 
-    Findings are audit events too, each once per session while it stays the same. Legs past their
-    expiration are left to `settle_expired`.
+    What the broker's activities state (expiry, assignment, exercise, an order of another hand) is
+    booked by itself; all else waits for a person as a finding. Where anything differs, is open, or
+    is held outside trades, and when `thorough`, the history is read and the invariants are checked.
+    Raises `BrokerUnavailable` when the broker cannot be read.
     """
-    positions, orders = desk.broker.positions(), desk.broker.open_orders()
-    now = present(desk.broker.clock())
-    session = session_of(now)
+    _begin_cash(desk)
+    sight = _look(desk)
+    read = thorough or _needs_history(desk, sight)
+    if read:
+        read_history(desk)
+    cash = desk.broker.account().cash if read else None
+    at, fee = present(desk.broker.clock()), desk.terms.fee_per_contract_usd
     with desk.transaction() as ledger:
-        expected = expected_positions(ledger, after=session)
-        known = {order.client_order_id: ledger.order(order.client_order_id) for order in orders}
-        findings = (
-            *_position_findings(expected, positions, _expiring(ledger, by=session)),
-            *_order_findings(orders, known),
+        if read:
+            facts = book_facts(ledger, sight.held, fee_per_contract_usd=fee, at=at)
+            keep_booked(ledger, facts, at=at)
+        found = differences(ledger, sight)
+        broken = _broken(ledger, sight, found, cash=cash, fee=fee)
+        still_open = keep_findings(ledger, (*found, *broken), at=at)
+    return tuple(
+        Finding(row.kind, row.subject, row.expected, row.found, row.detail.get("why", ""))
+        for row in still_open
+    )
+
+
+def _begin_cash(desk: ExecutionDesk) -> None:
+    """Keep the broker's cash at first sight, with the history that had led to it."""
+    with desk.transaction() as ledger:
+        if ledger.cash_beginning() is not None:
+            return
+    read_history(desk)
+    cash, at = desk.broker.account().cash, present(desk.broker.clock())
+    with desk.transaction() as ledger:
+        ledger.begin_cash(CashBeginning(at, cash))
+
+
+def _look(desk: ExecutionDesk) -> BrokerSight:
+    positions = {row.symbol: row for row in desk.broker.positions() if row.quantity}
+    orders = desk.broker.open_orders()
+    return BrokerSight(positions, orders, session_of(present(desk.broker.clock())))
+
+
+def _needs_history(desk: ExecutionDesk, sight: BrokerSight) -> bool:
+    with desk.transaction() as ledger:
+        return bool(
+            differences(ledger, sight)
+            or expiring_differences(ledger, sight)
+            or ledger.holdings()
+            or ledger.findings(statuses=[FindingStatus.OPEN])
         )
-        for finding in findings:
-            _write(ledger, finding, session=session, at=now)
-    return findings
+
+
+def _broken(
+    ledger: ExecutionLedger,
+    sight: BrokerSight,
+    found: Sequence[Finding],
+    *,
+    cash: Decimal | None,
+    fee: Decimal,
+) -> tuple[Finding, ...]:
+    """Invariants that do not hold, as findings; None of `cash` means that none is asked now."""
+    if cash is None:
+        return ()
+    differing = {row.subject for row in found if row.kind in POSITIONS}
+    waiting = frozenset(differing | expiring_differences(ledger, sight))
+    accepted = {row.subject for row in ledger.findings(statuses=[FindingStatus.DISMISSED])}
+    broker = BrokerSide(
+        sight.positions, cash, sight.session, waiting, settling=bool(waiting - accepted)
+    )
+    return tuple(
+        Finding(
+            FindingKind.INVARIANT,
+            f"{broken.invariant}:{broken.subject}",
+            broken.ours,
+            broken.theirs,
+        )
+        for broken in invariants(ledger, broker, fee_per_contract=fee)
+    )
 
 
 def _settle(desk: ExecutionDesk, record: OrderRecord) -> SettledOrder:
@@ -145,19 +202,20 @@ def _apply(desk: ExecutionDesk, record: OrderRecord, order: BrokerOrder | None) 
     expired = opened_for is not None and now >= opened_for.expires_at
     if order is None:
         # An intent that never left may still be taken up by `execute` until it expires.
-        gone = expired or record.purpose is OrderPurpose.CLOSE
+        gone = expired or record.purpose.reduces_risk
         if record.status is OrderStatus.INTENDED and gone:
             withdraw_intent(desk, record, reason=NEVER_SENT, book=True)
         return settle_absence(desk, _reload(desk, record))
     if has_news(record, order):
         record = settle_report(desk, record, order)
-    if expired and not record.status.is_final:
+    given_up = opened_for is not None and is_given_up(desk, opened_for.id, now=now)
+    if (expired or given_up) and not record.status.is_final:
         record = cancel_and_confirm(desk, record)
     return record
 
 
 def _recommendation(desk: ExecutionDesk, record: OrderRecord) -> Recommendation | None:
-    if record.purpose is not OrderPurpose.OPEN:
+    if record.purpose.reduces_risk:
         return None
     with desk.transaction() as ledger:
         stored = ledger.recommendation(record.subject_id)
@@ -178,82 +236,3 @@ def _unsettled(record: OrderRecord, error: MahlerError) -> SettledOrder:
         problem=str(error),
         corrupt=isinstance(error, CorruptData | IllegalTransition),
     )
-
-
-def expected_positions(ledger: ExecutionLedger, *, after: date) -> dict[str, int]:
-    """Signed contracts per symbol: open trades less what is closed of them, and partial fills."""
-    expected: dict[str, int] = {}
-
-    def add(symbol: str, quantity: int) -> None:
-        expected[symbol] = expected.get(symbol, 0) + quantity
-
-    for trade in _open_trades(ledger):
-        closed, _ = closing_fills(ledger, trade)
-        for leg in trade.structure.legs:
-            if leg.contract.expiration >= after:
-                add(leg.contract.symbol, leg.signed_ratio * (trade.contracts - closed))
-    for order in ledger.orders(statuses=LIVE_STATUSES, purpose=OrderPurpose.OPEN):
-        for symbol, quantity in quantities(
-            ledger.fills(client_order_id=order.client_order_id)
-        ).items():
-            add(symbol, quantity)
-    return {symbol: quantity for symbol, quantity in expected.items() if quantity}
-
-
-def _open_trades(ledger: ExecutionLedger) -> Sequence[Trade]:
-    return ledger.trades(statuses=(TradeStatus.OPEN, TradeStatus.CLOSING))
-
-
-def _expiring(ledger: ExecutionLedger, *, by: date) -> frozenset[str]:
-    return frozenset(
-        leg.contract.symbol
-        for trade in _open_trades(ledger)
-        for leg in trade.structure.legs
-        if leg.contract.expiration <= by
-    )
-
-
-def _position_findings(
-    expected: dict[str, int], positions: Sequence[BrokerPosition], expiring: frozenset[str]
-) -> list[Finding]:
-    found = {position.symbol: position.quantity for position in positions if position.quantity}
-    findings = []
-    for symbol in sorted(expected.keys() | found.keys()):
-        wanted, held = expected.get(symbol, 0), found.get(symbol, 0)
-        if wanted == held or (symbol in expiring and (not wanted or not held)):
-            continue
-        kind = FindingKind.QUANTITY_DIFFERS
-        if not wanted:
-            kind = FindingKind.UNKNOWN_POSITION
-        elif not held:
-            kind = FindingKind.MISSING_LEG
-        findings.append(Finding(kind, symbol, wanted, held))
-    return findings
-
-
-def _order_findings(
-    orders: Sequence[BrokerOrder], known: dict[str, OrderRecord | None]
-) -> list[Finding]:
-    findings = []
-    for order in orders:
-        record = known[order.client_order_id]
-        if record is not None and not record.status.is_final:
-            continue
-        why = f"ledger says {record.status}" if record else "not in the ledger"
-        findings.append(
-            Finding(
-                FindingKind.ORPHANED_ORDER, order.client_order_id, 0, order.quantity, detail=why
-            )
-        )
-    return findings
-
-
-def _write(ledger: ExecutionLedger, finding: Finding, *, session: date, at: datetime) -> None:
-    detail = {
-        **{key: str(value) for key, value in asdict(finding).items()},
-        "session": str(session),
-    }
-    kind = f"reconciliation.{finding.kind}"
-    earlier = ledger.audit_events(subject=finding.subject)
-    if not any(event.kind == kind and event.detail == detail for event in earlier):
-        ledger.audit(kind, finding.subject, detail, at=at)

@@ -8,7 +8,7 @@ from mahler_pipelines.errors import (
     BrokerUnavailable,
     CorruptData,
 )
-from mahler_pipelines.execution.booking import book_end
+from mahler_pipelines.execution.booking import NOT_FILLED, book_end
 from mahler_pipelines.execution.broker import BrokerOrder, OrderStatus
 from mahler_pipelines.execution.desk import ExecutionDesk, Observation, observe, present
 from mahler_pipelines.execution.fills import (
@@ -20,7 +20,6 @@ from mahler_pipelines.execution.fills import (
 from mahler_pipelines.execution.intents import order_request
 from mahler_pipelines.execution.ledger import ExecutionLedger, OrderRecord
 
-NEVER_SENT = "never_sent"
 NOT_AT_BROKER = "not_at_broker"
 DUPLICATE_CLIENT_ORDER_ID = 40010001
 """The broker's code for an order that is already there under this id."""
@@ -111,14 +110,21 @@ def withdraw_intent(desk: ExecutionDesk, record: OrderRecord, *, reason: str, bo
     return moved
 
 
-def cancel_and_confirm(desk: ExecutionDesk, record: OrderRecord) -> OrderRecord:
+def cancel_and_confirm(
+    desk: ExecutionDesk, record: OrderRecord, *, reason: str = NOT_FILLED
+) -> OrderRecord:
     """Ask for a cancel, read until the order is final or the questions are used up, and record it.
 
-    A cancel may lose against a fill: what the broker reports afterwards counts. A dry run sends no
-    cancel either.
+    `reason` is written down before the cancel leaves: whoever finds the order ended then knows
+    whether its remainder is owed. A cancel may lose against a fill: what the broker reports
+    afterwards counts. A dry run sends no cancel either.
     """
     if record.broker_order_id is None or desk.dry_run:
         return record
+    at = present(desk.broker.clock())
+    with desk.transaction() as ledger:
+        if not ledger.intend_cancel(record.client_order_id, reason=reason, at=at):
+            return _stored(ledger, record)
     try:
         desk.broker.cancel(record.broker_order_id)
     except BrokerRefused as refusal:

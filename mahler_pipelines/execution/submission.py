@@ -19,7 +19,7 @@ from mahler_pipelines.decisions.recommendation import (
     RecommendationStatus,
 )
 from mahler_pipelines.errors import IllegalTransition, MissingData
-from mahler_pipelines.execution.booking import finish_recommendation, trade_id
+from mahler_pipelines.execution.booking import end_opening, trade_id
 from mahler_pipelines.execution.broker import BrokerAccount, BrokerClock, OrderStatus
 from mahler_pipelines.execution.desk import (
     OPENING_LEASE,
@@ -28,15 +28,21 @@ from mahler_pipelines.execution.desk import (
     observe,
     present,
 )
-from mahler_pipelines.execution.intents import opening_intent, opening_limit
-from mahler_pipelines.execution.ledger import ExecutionLedger, OrderPurpose, OrderRecord
-from mahler_pipelines.execution.quotes import StructureQuote, quote_structure
-from mahler_pipelines.execution.sending import (
+from mahler_pipelines.execution.intents import opening_intent
+from mahler_pipelines.execution.ledger import (
     NEVER_SENT,
+    ExecutionLedger,
+    OrderRecord,
+)
+from mahler_pipelines.execution.quotes import StructureQuote, quote_structure
+from mahler_pipelines.execution.rolls import missing_units, ordered_structure, rolled_structure
+from mahler_pipelines.execution.sending import (
     send_intent,
     settle_absence,
     settle_report,
 )
+from mahler_pipelines.execution.stepping import ended_for_next_step, limit_due
+from mahler_pipelines.execution.walks import opening_fills, walk_of
 from mahler_pipelines.strategies.refusals import Refusal
 
 DRY_RUN = "dry_run"
@@ -66,6 +72,7 @@ class ExecutionRefusal(StrEnum):
     ACCOUNT_BLOCKED = "account_blocked"
     QUOTE_NOT_USABLE = "quote_not_usable"
     UNDERLYING_PRICE_NOT_AVAILABLE = "underlying_price_not_available"
+    ROLLED_TRADE_CHANGED = "rolled_trade_changed"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +85,7 @@ class Moment:
     underlying_price: Decimal
     account: BrokerAccount
     quotes: pd.DataFrame
+    snapshot_hash: str
 
 
 class Recheck(Protocol):
@@ -88,6 +96,32 @@ class Recheck(Protocol):
     ) -> tuple[Refusal, ...]:
         """Every reason not to send it now; none means send. The intent is not written yet."""
         ...
+
+
+class Offer(Protocol):
+    """What takes the place of an approval that lapses, in the transaction of the lapse."""
+
+    def __call__(
+        self,
+        ledger: ExecutionLedger,
+        lapsed: Recommendation,
+        refusals: tuple[Refusal, ...],
+        moment: Moment,
+        /,
+    ) -> str | None:
+        """Put a new recommendation before a person and return its id; None where none is due."""
+        ...
+
+
+def no_offer(
+    _ledger: ExecutionLedger,
+    _lapsed: Recommendation,
+    _refusals: tuple[Refusal, ...],
+    _moment: Moment,
+    /,
+) -> str | None:
+    """Offer nothing instead."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,21 +145,26 @@ _OUTCOMES = {
 }
 
 
-def execute(recommendation_id: str, *, desk: ExecutionDesk, recheck: Recheck) -> ExecutionOutcome:
+def execute(
+    recommendation_id: str, *, desk: ExecutionDesk, recheck: Recheck, offer: Offer = no_offer
+) -> ExecutionOutcome:
     """Send the opening order of an approved recommendation, or recover one begun before.
 
-    Raises `LeaseHeld` while another process works at the broker, `MissingData` for an unknown id,
+    `offer` is asked what takes its place when `recheck` finds something against it. Raises
+    `LeaseHeld` while another process works at the broker, `MissingData` for an unknown id,
     and `BrokerUnavailable` when the broker can't be read before anything was sent.
     """
     with desk.lease(OPENING_LEASE):
         stored, last = _load(desk, recommendation_id)
         if stored.status is RecommendationStatus.EXECUTING:
-            begin = last is None or _recover(desk, last)
+            begin = (
+                last is None or _recover(desk, last) or ended_for_next_step(desk, recommendation_id)
+            )
         else:
             begin = stored.status is RecommendationStatus.APPROVED
         if not begin:
             return _outcome(desk, recommendation_id)
-        return _begin(desk, recommendation_id, recheck)
+        return _begin(desk, recommendation_id, recheck=recheck, offer=offer)
 
 
 def _load(
@@ -135,7 +174,7 @@ def _load(
         stored = ledger.recommendation(recommendation_id)
         if stored is None:
             raise MissingData(f"no recommendation {recommendation_id} of {desk.account_id}")
-        orders = ledger.orders(purpose=OrderPurpose.OPEN, subject_id=recommendation_id)
+        orders = ledger.orders(subject_id=recommendation_id)
     return stored, orders[-1] if orders else None
 
 
@@ -155,31 +194,39 @@ def _recover(desk: ExecutionDesk, last: OrderRecord) -> bool:
     return False
 
 
-def _begin(desk: ExecutionDesk, recommendation_id: str, recheck: Recheck) -> ExecutionOutcome:
+def _begin(
+    desk: ExecutionDesk, recommendation_id: str, *, recheck: Recheck, offer: Offer
+) -> ExecutionOutcome:
     clock = desk.broker.clock()
     with desk.transaction() as ledger:
         stored = _still(ledger, recommendation_id)
         refusals = _preconditions(ledger, stored, clock)
         if refusals and _withdraw_unsent(ledger, recommendation_id, at=present(clock)):
-            _lapse(ledger, stored, refusals, at=present(clock))
+            _lapse(desk, ledger, stored, refusals, at=present(clock))
+        recommendation = stored.recommendation
+        ordered = ordered_structure(ledger, recommendation)
     if refusals:
         return _outcome(desk, recommendation_id, refusals=refusals)
-    recommendation = stored.recommendation
     seen = observe(
         desk,
-        recommendation.structure.symbols,
+        (*ordered.symbols, *recommendation.structure.counterparts),
         [recommendation.underlying],
         scan="execution",
         as_of=present(clock),
     )
-    intent, refusals = _intend(desk, recommendation_id, seen, recheck)
+    intent, refusals = _intend(desk, recommendation_id, seen, recheck=recheck, offer=offer)
     if intent is not None and not desk.dry_run:
         send_intent(desk, intent, seen)
     return _outcome(desk, recommendation_id, refusals=refusals, seen=seen)
 
 
 def _intend(
-    desk: ExecutionDesk, recommendation_id: str, seen: Observation, recheck: Recheck
+    desk: ExecutionDesk,
+    recommendation_id: str,
+    seen: Observation,
+    *,
+    recheck: Recheck,
+    offer: Offer,
 ) -> tuple[OrderRecord | None, tuple[Refusal, ...]]:
     """Check everything again and write the intent, in one transaction: limits can't race."""
     account, clock = desk.broker.account(), desk.broker.clock()
@@ -189,23 +236,26 @@ def _intend(
         if not _withdraw_unsent(ledger, recommendation_id, at=at):
             return None, ()
         recommendation = stored.recommendation
-        quote = quote_structure(recommendation.structure, seen.quotes)
-        moment = _moment(recommendation, quote, seen, account=account, at=at)
-        refusals = _preconditions(ledger, stored, clock)
+        quote = quote_structure(ordered_structure(ledger, recommendation), seen.quotes)
+        moment = moment_of(recommendation, quote, seen, account=account, at=at)
+        refusals, offered = _preconditions(ledger, stored, clock), None
         if isinstance(moment, Refusal):
             refusals = (*refusals, moment)
         elif account.trading_blocked:
             refusals = (*refusals, Refusal(ExecutionRefusal.ACCOUNT_BLOCKED, account.status))
         if isinstance(moment, Moment) and not refusals:
             refusals = recheck(ledger, recommendation, moment)
+            opened, _ = opening_fills(ledger, recommendation_id)
+            if refusals and not opened:
+                offered = offer(ledger, recommendation, refusals, moment)
         if refusals or isinstance(moment, Refusal):
-            _lapse(ledger, stored, refusals, at=at)
+            _lapse(desk, ledger, stored, refusals, at=at, offered=offered)
             return None, refusals
         intent = _write_intent(desk, ledger, stored, moment)
         return intent, ()
 
 
-def _moment(
+def moment_of(
     recommendation: Recommendation,
     quote: StructureQuote,
     seen: Observation,
@@ -213,6 +263,7 @@ def _moment(
     account: BrokerAccount,
     at: datetime,
 ) -> Moment | Refusal:
+    """The moment that an observation shows of a recommendation, or what can't be used of it."""
     price = seen.underlying_prices.get(recommendation.underlying)
     context = {"underlying": recommendation.underlying}
     if quote.natural_credit is None or quote.mid is None:
@@ -226,6 +277,7 @@ def _moment(
         underlying_price=price,
         account=account,
         quotes=seen.quotes,
+        snapshot_hash=seen.snapshot_hash,
     )
 
 
@@ -258,6 +310,10 @@ def _preconditions(
         refusals.append(Refusal(ExecutionRefusal.TRADING_STATE_FORBIDS, state, context=context))
     if not clock.is_open:
         refusals.append(Refusal(ExecutionRefusal.MARKET_CLOSED, present(clock).isoformat()))
+    if (missing := missing_units(ledger, recommendation)) is not None:
+        status, left = missing
+        code, context = ExecutionRefusal.ROLLED_TRADE_CHANGED, {"trade": str(recommendation.rolls)}
+        refusals.append(Refusal(code, left, recommendation.contracts, context | {"is": status}))
     return tuple(refusals)
 
 
@@ -275,7 +331,7 @@ def _still(ledger: ExecutionLedger, recommendation_id: str) -> StoredRecommendat
 
 def _withdraw_unsent(ledger: ExecutionLedger, recommendation_id: str, *, at: datetime) -> bool:
     """Give up intents that never left; False when one was sent meanwhile."""
-    earlier = ledger.orders(purpose=OrderPurpose.OPEN, subject_id=recommendation_id)
+    earlier = ledger.orders(subject_id=recommendation_id)
     return all(
         ledger.update_order(
             order.client_order_id,
@@ -290,26 +346,30 @@ def _withdraw_unsent(ledger: ExecutionLedger, recommendation_id: str, *, at: dat
 
 
 def _lapse(
+    desk: ExecutionDesk,
     ledger: ExecutionLedger,
     stored: StoredRecommendation,
     refusals: tuple[Refusal, ...],
     *,
     at: datetime,
+    offered: str | None = None,
 ) -> None:
     codes = [refusal.code for refusal in refusals]
     expired = (
         ExecutionRefusal.RECOMMENDATION_EXPIRED in codes
         and stored.status is RecommendationStatus.APPROVED
     )
-    finish_recommendation(
+    end_opening(
         ledger,
         stored.recommendation,
         expected=stored.status,
-        to=RecommendationStatus.EXPIRED if expired else RecommendationStatus.LAPSED,
+        unfilled=RecommendationStatus.EXPIRED if expired else RecommendationStatus.LAPSED,
         reason=", ".join(codes),
+        fee_per_contract_usd=desk.terms.fee_per_contract_usd,
         at=at,
+        offered=offered,
     )
-    detail = {"refusals": [str(refusal) for refusal in refusals]}
+    detail = {"refusals": [str(refusal) for refusal in refusals], "offered": offered}
     ledger.audit("execution_refused", stored.recommendation.id, detail, at=at)
 
 
@@ -319,20 +379,26 @@ def _write_intent(
     stored: StoredRecommendation,
     moment: Moment,
 ) -> OrderRecord:
+    """Write the next attempt: for what is left, at the limit of the step that is due."""
     recommendation = stored.recommendation
-    earlier = ledger.orders(purpose=OrderPurpose.OPEN, subject_id=recommendation.id)
+    earlier = ledger.orders(subject_id=recommendation.id)
+    opened, _ = opening_fills(ledger, recommendation.id)
     intent = opening_intent(
         recommendation,
         attempt=len(earlier) + 1,
-        limit_price=opening_limit(
-            natural_credit=moment.natural_credit,
-            target_credit=recommendation.target_credit,
-            floor_credit=recommendation.floor_credit,
-            tick=desk.terms.tick,
+        quantity=recommendation.contracts - opened,
+        limit_price=limit_due(
+            recommendation,
+            mid=moment.mid_credit,
+            natural=moment.natural_credit,
+            walk=walk_of(earlier),
+            terms=desk.terms,
+            now=moment.now,
         ),
         mid=-moment.mid_credit,
         at=moment.now,
         run_id=desk.run_id,
+        rolled=rolled_structure(ledger, recommendation),
     )
     if not ledger.add_order(intent):
         raise IllegalTransition("order", intent.client_order_id, "there", OrderStatus.INTENDED)
@@ -344,12 +410,15 @@ def _write_intent(
             at=moment.now,
         )
     if desk.dry_run:
-        _withdraw_dry_run(ledger, recommendation, intent)
+        _withdraw_dry_run(desk, ledger, recommendation, intent)
     return intent
 
 
 def _withdraw_dry_run(
-    ledger: ExecutionLedger, recommendation: Recommendation, intent: OrderRecord
+    desk: ExecutionDesk,
+    ledger: ExecutionLedger,
+    recommendation: Recommendation,
+    intent: OrderRecord,
 ) -> None:
     ledger.update_order(
         intent.client_order_id,
@@ -358,12 +427,13 @@ def _withdraw_dry_run(
         at=intent.intended_at,
         reason=DRY_RUN,
     )
-    finish_recommendation(
+    end_opening(
         ledger,
         recommendation,
         expected=RecommendationStatus.EXECUTING,
-        to=RecommendationStatus.LAPSED,
+        unfilled=RecommendationStatus.LAPSED,
         reason=DRY_RUN,
+        fee_per_contract_usd=desk.terms.fee_per_contract_usd,
         at=intent.intended_at,
     )
 

@@ -14,8 +14,13 @@ class ExitReason(StrEnum):
     PROFIT_TARGET = "profit_target"
     STOP_LOSS = "stop_loss"
     TIME_EXIT = "time_exit"
+    EXPIRY_CUTOFF = "expiry_cutoff"
+    EARLY_ASSIGNMENT = "early_assignment"
     EXPIRED = "expired"
     ASSIGNED = "assigned"
+    EXERCISED = "exercised"
+    LIQUIDATED = "liquidated"
+    ROLLED = "rolled"
     MANUAL = "manual"
 
 
@@ -64,7 +69,10 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class PositionMark:
-    """What an open trade is worth at one moment. `cost_to_close` is per share, at mid."""
+    """What an open trade is worth at one moment. `cost_to_close` is per share, at mid.
+
+    `warning` is what the broker may do with it by itself: on its last day, or by early assignment.
+    """
 
     trade_id: str
     marked_at: datetime
@@ -75,6 +83,7 @@ class PositionMark:
     dte: int
     snapshot_hash: str | None
     problem: str = ""
+    warning: str = ""
 
 
 def net_credit(structure: Structure, prices: dict[str, Decimal]) -> Decimal:

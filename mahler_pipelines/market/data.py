@@ -15,6 +15,18 @@ STOCK_QUOTE_COLUMNS = ("underlying", "bid", "ask", "last", "quote_time")
 OPTION_BAR_COLUMNS = ("symbol", "session", "close", "volume")
 """Daily bars of option contracts."""
 
+DIVIDEND_COLUMNS: dict[str, str] = {
+    "underlying": "str",
+    "ex_date": "datetime64[us]",
+    "amount": "float64",
+    "payable_date": "datetime64[us]",
+    "special": "bool",
+}
+"""Column -> dtype of cash dividends: one row per underlying and ex-date, USD per share.
+
+`payable_date` is NaT where it is not said.
+"""
+
 
 class MarketData(Protocol):
     """What the desk may ask of the market. All frames are empty, never None, without data."""
@@ -47,4 +59,8 @@ class MarketData(Protocol):
 
     def option_daily_bars(self, symbols: Sequence[str], *, start: date, end: date) -> pd.DataFrame:
         """Daily bars of contracts, columns `OPTION_BAR_COLUMNS`."""
+        ...
+
+    def dividends(self, underlyings: Sequence[str], *, start: date, end: date) -> pd.DataFrame:
+        """Declared cash dividends that go ex from start to end, columns `DIVIDEND_COLUMNS`."""
         ...

@@ -13,7 +13,6 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr
 
 from mahler_pipelines.errors import BadInput
 from mahler_pipelines.options.black_scholes.black import LOG_SQRT_2PI, Floats, normalised_price
@@ -42,6 +41,7 @@ from mahler_pipelines.options.dividends import (
     escrow_slopes,
     escrowed_spot,
 )
+from mahler_pipelines.options.special_functions import ndtr
 
 __all__ = [
     "DAYS_PER_YEAR",

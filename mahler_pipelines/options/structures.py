@@ -4,7 +4,7 @@ Prices are per share of one structure; `dollars` is the only place where contrac
 multiplier are applied.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mahler_pipelines.errors import BadInput
-from mahler_pipelines.options.contracts import SHARES_PER_CONTRACT, OptionContract
+from mahler_pipelines.options.contracts import SHARES_PER_CONTRACT, OptionContract, Right
 
 CENT = Decimal("0.01")
 
@@ -78,6 +78,21 @@ class Structure:
     def symbols(self) -> tuple[str, ...]:
         """OCC symbols of the legs, in order."""
         return tuple(leg.contract.symbol for leg in self.legs)
+
+    @property
+    def counterparts(self) -> tuple[str, ...]:
+        """OCC symbols of the other right at the legs' strikes, for put-call parity."""
+        contracts = (leg.contract for leg in self.legs)
+        others = (replace(one, right=Right(-one.right)).symbol for one in contracts)
+        return tuple(symbol for symbol in others if symbol not in self.symbols)
+
+    def rolled_into(self, new: "Structure") -> "Structure":
+        """Return what one order trades that closes this structure and opens a new one.
+
+        Raises `BadInput` when they share a contract or are of different underlyings.
+        """
+        closing = (replace(leg, side=leg.side.opposite) for leg in self.legs)
+        return Structure("roll", (*closing, *new.legs))
 
     def payoff(self, settlement: ArrayLike) -> NDArray[np.float64]:
         """Value per share at expiry for each settlement price, premiums left out."""

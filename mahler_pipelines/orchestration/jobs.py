@@ -33,10 +33,22 @@ volatility_backfill = dg.define_asset_job(
     description="Volatilities of past sessions, so that a first day has ranks; behind all else.",
     tags={"dagster/priority": "-10", LANE: "backfill"},
 )
+session_brief = dg.define_asset_job(
+    "session_brief",
+    selection=dg.AssetSelection.groups("briefs"),
+    description="Before the open: what the session begins with, told to a person.",
+)
 end_of_day = dg.define_asset_job(
     "end_of_day",
     selection=dg.AssetSelection.groups("review"),
-    description="After the close: performance, counterfactuals, reflections, playbook.",
+    description="After the close: performance, counterfactuals, reflections, playbook, summary.",
+    tags={LANE: "review"},
+)
+week_review = dg.define_asset_job(
+    "week_review",
+    selection=dg.AssetSelection.groups("review", "learning"),
+    description="After the week's last session: its review once more, then the learning report.",
+    tags={LANE: "review"},
 )
 
 
@@ -46,7 +58,9 @@ def all_jobs() -> list[Any]:
         market_scan,
         order_execution,
         position_watch,
+        session_brief,
         end_of_day,
+        week_review,
         volatility_backfill,
         housekeeping,
     ]

@@ -3,19 +3,16 @@
 This module stands below `assets`, which are cut along it.
 """
 
-from datetime import date, datetime
-from functools import cache
+from datetime import date, datetime, time
 from typing import NamedTuple
 
 import dagster as dg
-import pandas as pd
 
 from mahler_pipelines.errors import BadInput
 from mahler_pipelines.market.chains import Scan
-from mahler_pipelines.market.sessions import TradingCalendar
+from mahler_pipelines.market.closed_weekdays import closed_weekdays
 
 FIRST_SESSION = date(2010, 1, 4)
-HORIZON = date(2027, 12, 31)
 SESSION_FORMAT = "%Y-%m-%d"
 SESSIONS_PER_RUN = 63
 """How many sessions one run of a backfill takes: a quarter of a year, so that each is soon done."""
@@ -28,21 +25,13 @@ class ScanPartition(NamedTuple):
     scan: Scan
 
 
-@cache
-def _closed_weekdays() -> tuple[datetime, ...]:
-    """Weekdays on which the exchange stays closed, from the exchange calendar."""
-    trading = set(TradingCalendar().sessions(FIRST_SESSION, HORIZON))
-    weekdays = pd.bdate_range(FIRST_SESSION, HORIZON)
-    return tuple(day.to_pydatetime() for day in weekdays if day.date() not in trading)
-
-
 sessions = dg.TimeWindowPartitionsDefinition(
     start=FIRST_SESSION.strftime(SESSION_FORMAT),
     fmt=SESSION_FORMAT,
     cron_schedule="0 0 * * 1-5",
     timezone="America/New_York",
     end_offset=1,
-    exclusions=_closed_weekdays(),
+    exclusions=[datetime.combine(day, time()) for day in closed_weekdays()],
 )
 """NYSE trading days; `end_offset=1` so that today exists."""
 

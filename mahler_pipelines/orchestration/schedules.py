@@ -19,12 +19,19 @@ from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.observation import current_scan
 from mahler_pipelines.market.sessions import TradingCalendar
 from mahler_pipelines.orchestration.housekeeping import housekeeping
-from mahler_pipelines.orchestration.jobs import end_of_day, market_scan, position_watch
+from mahler_pipelines.orchestration.jobs import (
+    end_of_day,
+    market_scan,
+    position_watch,
+    session_brief,
+    week_review,
+)
 from mahler_pipelines.orchestration.partitions import scan_key, session_key
 
 NEW_YORK = "America/New_York"
 LATE = timedelta(minutes=10)
 A_NIGHT = timedelta(hours=12)
+BEFORE_THE_OPEN = timedelta(minutes=30)
 
 
 def skipped_without_broker(evaluate: Callable[..., Any]) -> Callable[..., Any]:
@@ -98,6 +105,30 @@ afternoon_scan = _scan_schedule(
 
 
 @dg.schedule(
+    job=session_brief,
+    cron_schedule="0 9 * * 1-5",
+    execution_timezone=NEW_YORK,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Thirty minutes before the open: what the session begins with.",
+)
+@skipped_without_broker
+def morning_brief(
+    context: dg.ScheduleEvaluationContext, broker: dg.ResourceParam[Broker]
+) -> dg.RunRequest | dg.SkipReason:
+    """Thirty minutes before the open: what the session begins with."""
+    now, calendar = broker.clock().now, TradingCalendar()
+    session = calendar.session_date(now)
+    if session is None:
+        return dg.SkipReason(f"{now:%Y-%m-%d}: {calendar.closed_reason(now.date())}")
+    due = calendar.open(session) - BEFORE_THE_OPEN
+    if not due <= now < due + LATE:
+        return dg.SkipReason(f"the brief of {session} is due at {due:%H:%M} UTC")
+    if skip := _out_of_step(context, now):
+        return skip
+    return dg.RunRequest(run_key=f"brief:{session}", partition_key=session_key(session))
+
+
+@dg.schedule(
     job=position_watch,
     cron_schedule="*/5 9-16 * * 1-5",
     execution_timezone=NEW_YORK,
@@ -159,17 +190,20 @@ def nightly_housekeeping(context: dg.ScheduleEvaluationContext) -> dg.RunRequest
 
 
 @dg.schedule(
-    job=end_of_day,
+    job=week_review,
     cron_schedule="0 20 * * 0",
     execution_timezone=NEW_YORK,
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Sunday 20:00: the week's last session is reviewed again, as it has settled since.",
+    description="Sunday 20:00: the week's last session is reviewed again; the learning report.",
 )
 @skipped_without_broker
 def weekly_learning(
     context: dg.ScheduleEvaluationContext, broker: dg.ResourceParam[Broker]
 ) -> dg.RunRequest | dg.SkipReason:
-    """Sunday 20:00: the week's last session is reviewed again, with all that has settled since."""
+    """Sunday 20:00: the week's last session is reviewed again, with all that has settled since.
+
+    Then the learning report of the week goes out.
+    """
     now, calendar = broker.clock().now, TradingCalendar()
     if skip := _out_of_step(context, now, late=A_NIGHT):
         return skip
@@ -180,6 +214,7 @@ def weekly_learning(
 def all_schedules() -> list[dg.ScheduleDefinition]:
     """Every schedule of the desk."""
     return [
+        morning_brief,
         morning_scan,
         midday_check,
         afternoon_scan,

@@ -9,11 +9,16 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from dagster import DagsterInstance, RunsFilter
 
+from mahler_pipelines.decisions.recommendation import RecommendationStatus
 from mahler_pipelines.errors import BrokerUnavailable
 from mahler_pipelines.execution.broker import Broker, OrderStatus
+from mahler_pipelines.execution.close_requests import wanted_closes
 from mahler_pipelines.execution.desk import session_of
 from mahler_pipelines.execution.desk_terms import DeskTerms
-from mahler_pipelines.execution.reconciliation import expected_positions
+from mahler_pipelines.execution.ledger import OrderPurpose
+from mahler_pipelines.execution.positions import expected_positions
+from mahler_pipelines.execution.trades import TradeStatus
+from mahler_pipelines.execution.walks import OpenWalk, due_walks
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.observation import current_scan
 from mahler_pipelines.market.sessions import TradingCalendar
@@ -22,8 +27,12 @@ from mahler_pipelines.orchestration.jobs import (
     market_scan,
     order_execution,
     position_watch,
+    session_brief,
+    week_review,
 )
 from mahler_pipelines.orchestration.partitions import recommendations_of, scan_key, session_key
+from mahler_pipelines.orchestration.schedules import BEFORE_THE_OPEN
+from mahler_pipelines.review.learning_report import ends_week
 from mahler_pipelines.review.ledger import LedgerBook
 
 WAIT_SECONDS = 4.0
@@ -90,7 +99,109 @@ def _attempt(instance: DagsterInstance, key: str, *, rest: timedelta) -> int | N
 
 
 @dg.sensor(
-    jobs=[market_scan, position_watch, end_of_day],
+    jobs=[order_execution, position_watch],
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Working orders whose limit is due for its next step start a run.",
+)
+def limit_walk_sensor(
+    context: dg.SensorEvaluationContext,
+    ledger: dg.ResourceParam[LedgerBook],
+    broker: dg.ResourceParam[Broker],
+    terms: dg.ResourceParam[DeskTerms],
+) -> dg.SensorResult | dg.SkipReason:
+    """Working orders whose limit is due for its next step, or whose time is over, start a run.
+
+    What is due follows from the ledger and the broker's clock, which is asked only while something
+    works. A step that finds nothing to change is asked for once per step, one at a time; whether
+    it is still due the run decides itself.
+    """
+    account = terms.account_id
+    with ledger.reading(account) as book:
+        if not (
+            book.recommendations(statuses=[RecommendationStatus.EXECUTING])
+            or book.trades(statuses=[TradeStatus.CLOSING])
+        ):
+            return dg.SkipReason("no order works")
+    try:
+        now = broker.clock().now
+    except BrokerUnavailable as error:
+        return dg.SkipReason(f"the broker's clock cannot be read: {error}")
+    with ledger.reading(account) as book:
+        due = due_walks(book, terms.walk, now=now)
+    requests = list(_steps(context.instance, due, terms, now=now))
+    return dg.SensorResult(
+        run_requests=requests, skip_reason=None if requests else f"no step is due at {now:%H:%M:%S}"
+    )
+
+
+def _steps(
+    instance: DagsterInstance, due: Sequence[OpenWalk], terms: DeskTerms, *, now: datetime
+) -> Iterator[dg.RunRequest]:
+    """One run per opening that is not on its way already, and one look for all closes together."""
+    keys = {
+        one: f"{one.subject_id}:{one.attempts}:{one.walk.rounds(terms.walk, now)}" for one in due
+    }
+    for one in due:
+        if one.purpose is OrderPurpose.OPEN and not _is_on_its_way(instance, one.subject_id):
+            yield dg.RunRequest(
+                run_key=f"step:{terms.account_id}:{keys[one]}",
+                job_name="order_execution",
+                partition_key=one.subject_id,
+                tags={RECOMMENDATION_TAG: one.subject_id},
+            )
+    closing = sorted(key for one, key in keys.items() if one.purpose is OrderPurpose.CLOSE)
+    session = TradingCalendar().session_date(now)
+    if closing and session is not None:
+        digest = hashlib.sha256(" ".join(closing).encode()).hexdigest()[:16]
+        yield dg.RunRequest(
+            run_key=f"step:{terms.account_id}:closing:{digest}",
+            job_name="position_watch",
+            partition_key=session_key(session),
+        )
+
+
+def _is_on_its_way(instance: DagsterInstance, key: str) -> bool:
+    newest = instance.get_run_records(RunsFilter(tags={RECOMMENDATION_TAG: key}), limit=1)
+    return bool(newest) and not newest[0].dagster_run.is_finished
+
+
+@dg.sensor(
+    job=position_watch,
+    minimum_interval_seconds=1,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="A person's wish to close a trade starts a look, which sends the order.",
+)
+def close_request_sensor(
+    context: dg.SensorEvaluationContext,
+    ledger: dg.ResourceParam[LedgerBook],
+    broker: dg.ResourceParam[Broker],
+    terms: dg.ResourceParam[DeskTerms],
+) -> dg.RunRequest | dg.SkipReason:
+    """A person's wish to close a trade starts a look, which sends the order.
+
+    Halted or not: closing is never blocked. Outside market hours the wish waits. One that a look
+    could not fulfil (nothing was quoted) is tried again a minute later, exactly-once by the ledger.
+    """
+    with ledger.reading(terms.account_id) as book:
+        wanted = sorted(wanted_closes(book))
+    if not wanted:
+        return dg.SkipReason("no wish to close waits")
+    try:
+        clock = broker.clock()
+    except BrokerUnavailable as error:
+        return dg.SkipReason(f"the broker's clock cannot be read: {error}")
+    if not clock.is_open:
+        return dg.SkipReason(f"{len(wanted)} wait for the market to open")
+    digest = hashlib.sha256(" ".join(wanted).encode()).hexdigest()[:16]
+    return dg.RunRequest(
+        run_key=f"close:{terms.account_id}:{digest}:{clock.now:%Y-%m-%dT%H:%M}",
+        partition_key=session_key(session_of(clock.now)),
+    )
+
+
+@dg.sensor(
+    jobs=[session_brief, market_scan, position_watch, end_of_day, week_review],
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Plays the day by the market's own clock where it is not the machine's.",
@@ -127,17 +238,25 @@ def market_clock_sensor(
 def _moments(
     now: datetime, calendar: TradingCalendar, *, scans: Sequence[Scan], since: datetime
 ) -> Iterator[dg.RunRequest]:
-    """Run requests for what the clock stands at: a scan, a look at positions, the summary.
+    """Run requests for what the clock stands at: brief, scan, look at positions, summary, week.
 
     A scan counts for five minutes, and for a quick clock that passed it after `since` until the
-    next one begins.
+    next one begins. The brief comes before the open or with the first look of the session. After
+    the last session of a week its review holds the day's: a clock that stands sees no Sunday.
     """
     session = calendar.session_date(now)
     if session is None:
         return
-    if now >= calendar.eod_time(session):
+    if calendar.open(session) - BEFORE_THE_OPEN <= now <= calendar.close(session):
         yield dg.RunRequest(
-            run_key=f"eod:{session}", job_name="end_of_day", partition_key=session_key(session)
+            run_key=f"brief:{session}", job_name="session_brief", partition_key=session_key(session)
+        )
+    if now >= calendar.eod_time(session):
+        last = ends_week(session, calendar)
+        yield dg.RunRequest(
+            run_key=f"{'week' if last else 'eod'}:{session}",
+            job_name="week_review" if last else "end_of_day",
+            partition_key=session_key(session),
         )
         return
     if not calendar.open(session) <= now <= calendar.close(session):
@@ -234,6 +353,8 @@ def all_sensors() -> list[dg.SensorDefinition]:
     """Every sensor of the desk."""
     return [
         approval_sensor,
+        close_request_sensor,
+        limit_walk_sensor,
         market_clock_sensor,
         reconciliation_sensor,
         run_failure_alert_sensor,

@@ -23,8 +23,9 @@ def equity_curve(
     peak = np.maximum.accumulate(equity)
     deepest = float((peak - equity).max())
     change = float(equity[-1] - equity[0])
-    subtitle = f"{style.usd(change)} since {sessions[0]:%d %b %Y}, largest drawdown "
-    figure, axes = style.new_figure(title, subtitle=subtitle + style.usd(deepest))
+    sign = "+" if change > 0 else ""
+    subtitle = f"{sign}{style.usd(change)} since {sessions[0]:%d %b %Y}, largest drawdown "
+    figure, axes = style.new_phone_figure(title, subtitle=subtitle + style.usd(deepest))
     places = np.arange(len(sessions))
     axes.fill_between(places, equity, peak, color=style.LOSS_FILL, alpha=0.7, linewidth=0,
                       label="below the peak")  # fmt: skip
@@ -34,9 +35,9 @@ def equity_curve(
     room = max(float(peak.max() - equity.min()) * 0.12, abs(float(peak.max())) * 0.0005)
     axes.set_ylim(float(equity.min()) - room, float(peak.max()) + room)
     # Sessions, not days, are the axis: a weekend is no gap.
-    ticks = np.unique(np.linspace(0, len(sessions) - 1, min(6, len(sessions))).astype(int))
+    ticks = np.unique(np.linspace(0, len(sessions) - 1, min(4, len(sessions))).astype(int))
     axes.set_xticks(ticks, [f"{sessions[place]:%d %b %y}" for place in ticks])
     style.format_y(axes, style.usd)
-    style.label_axes(axes, x="session", y="equity, USD")
-    style.show_legend(axes)
+    axes.locator_params(axis="y", nbins=6)
+    style.show_legend_below(figure, axes)
     return style.to_png(figure)

@@ -16,11 +16,13 @@ from mahler_pipelines.options.contracts import (
 from mahler_pipelines.options.european import DAYS_PER_YEAR, probability_below
 from mahler_pipelines.pictures.equity_curve import equity_curve
 from mahler_pipelines.pictures.markdown import NOTHING, embed_png
-from mahler_pipelines.pictures.payoff import PayoffCurve, payoff
+from mahler_pipelines.pictures.payoff import Band, PayoffCurve, payoff
 from mahler_pipelines.pictures.ranks import ranks
 from mahler_pipelines.review.performance import DailyPerformance
 
 POINTS = 161
+SIGMAS = ((1.0, 0.6827), (2.0, 0.9545))
+"""Standard deviations of the log price at expiry, and the probability of ending within them."""
 
 
 def rank_picture(ranked: pd.DataFrame, *, threshold: float | None = None) -> str:
@@ -33,20 +35,32 @@ def rank_picture(ranked: pd.DataFrame, *, threshold: float | None = None) -> str
 
 def equity_picture(history: Sequence[DailyPerformance]) -> str:
     """The equity curve so far."""
+    png = equity_png(history)
+    return NOTHING if png is None else embed_png(png, "equity")
+
+
+def equity_png(history: Sequence[DailyPerformance]) -> bytes | None:
+    """The equity curve so far as a PNG; None without a session."""
     if not history:
-        return NOTHING
-    png = equity_curve([row.session for row in history], [float(row.equity) for row in history])
-    return embed_png(png, "equity")
+        return None
+    return equity_curve([row.session for row in history], [float(row.equity) for row in history])
 
 
 def payoff_picture(shown: Recommendation, *, rate: float) -> str:
-    """Payoff at expiry and today of a recommendation, in dollars for all its contracts.
+    """Payoff of a recommendation; a word where `payoff_png` draws nothing."""
+    png = payoff_png(shown, rate=rate)
+    return NOTHING if png is None else embed_png(png, f"payoff of {shown.id}")
 
-    Nothing is drawn where a leg has no volatility: today's value would be a guess.
+
+def payoff_png(shown: Recommendation, *, rate: float) -> bytes | None:
+    """Payoff of a recommendation at expiry and today, in dollars for all its contracts, as a PNG.
+
+    Behind it, where the price may end: the bands that hold one and two standard deviations. Nothing
+    is drawn where a leg has no volatility: today's value would be a guess.
     """
     if not all(np.isfinite(quote.implied_volatility) for quote in shown.quotes):
-        return NOTHING
-    png = payoff(
+        return None
+    return payoff(
         f"{shown.contracts} x {shown.underlying} {shown.strategy.replace('_', ' ')}",
         _curve(shown, rate=rate),
         spot=float(shown.underlying_price),
@@ -55,7 +69,6 @@ def payoff_picture(shown: Recommendation, *, rate: float) -> str:
         subtitle=f"{shown.structure.expiration:%d %b %Y}, {shown.dte} days, "
         f"credit {shown.target_credit} to {shown.floor_credit}",
     )
-    return embed_png(png, f"payoff of {shown.id}")
 
 
 def _model(root: str) -> ModuleType:
@@ -87,10 +100,20 @@ def _curve(shown: Recommendation, *, rate: float) -> PayoffCurve:
     below = probability_below(
         spot=spot, level=prices, years=years, rate=rate, dividend_yield=0.0, volatility=level
     )
-    credit, size = float(shown.floor_credit), shown.contracts * SHARES_PER_CONTRACT
+    deviation = level * np.sqrt(years)
+    drift = rate * years - deviation**2 / 2
+    credit, size = float(shown.entry_floor), shown.contracts * SHARES_PER_CONTRACT
     return PayoffCurve(
         prices=prices,
         expiry_usd=(shown.structure.payoff(prices) + credit) * size,
         today_usd=(today + credit) * size,
         density=np.gradient(below, prices),
+        cone=tuple(
+            Band(
+                share=share,
+                low=spot * np.exp(drift - sigmas * deviation),
+                high=spot * np.exp(drift + sigmas * deviation),
+            )
+            for sigmas, share in SIGMAS
+        ),
     )

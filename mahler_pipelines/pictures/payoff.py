@@ -14,18 +14,32 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+CONE_STRIP = 0.13
+"""How much of the picture's height, at its foot, the cone's bands take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Prices between which the underlying ends with a probability of `share`."""
+
+    share: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PayoffCurve:
     """Profit in USD over prices of the underlying; shapes (n,), prices ascending.
 
-    `today_usd` is the profit if closed now, and `density` the probability density of the price at
-    expiry; either may be absent.
+    `today_usd` is the profit if closed now, `density` the probability density of the price at
+    expiry and `cone` its bands, the narrow one first; each may be absent.
     """
 
     prices: ArrayLike
     expiry_usd: ArrayLike
     today_usd: ArrayLike | None = None
     density: ArrayLike | None = None
+    cone: tuple[Band, ...] = ()
 
 
 def payoff(
@@ -47,24 +61,29 @@ def payoff(
         raise BadInput("expiry_usd", profit.shape, f"prices have shape {prices.shape}")
     if not subtitle and probability_of_profit is not None:
         subtitle = f"probability of profit {probability_of_profit:.0%}"
-    figure, axes = style.new_figure(title, subtitle=subtitle)
+    figure, axes = style.new_phone_figure(title, subtitle=subtitle)
     _shade(axes, prices, profit)
     if curve.density is not None:
         _draw_density(axes, prices, np.asarray(curve.density, dtype=np.float64))
     axes.axhline(0, color=style.MUTED, linewidth=0.8)
-    axes.plot(prices, profit, color=style.INK, linewidth=1.8, label="at expiry")
+    axes.plot(prices, profit, color=style.INK, linewidth=2.0, label="at expiry")
     if curve.today_usd is not None:
         today = np.asarray(curve.today_usd, dtype=np.float64)
-        axes.plot(prices, today, color=style.BLUE, linewidth=1.4, linestyle="--", label="today")
-    axes.axvline(spot, color=style.ORANGE, linewidth=1.2, label=f"spot {spot:,.2f}")
-    _mark_breakevens(axes, breakevens)
+        axes.plot(prices, today, color=style.BLUE, linewidth=1.8, linestyle="--", label="today")
+    axes.axvline(spot, color=style.ORANGE, linewidth=1.4, label=f"now {spot:,.2f}")
     reach = float(np.ptp(profit)) or 1.0
-    axes.set_ylim(float(profit.min()) - 0.12 * reach, float(profit.max()) + 0.22 * reach)
+    low, high = float(profit.min()) - 0.12 * reach, float(profit.max()) + 0.22 * reach
+    if curve.cone:
+        low -= CONE_STRIP * (high - low) * len(curve.cone)
+    axes.set_ylim(low, high)
     axes.set_xlim(float(prices[0]), float(prices[-1]))
+    _mark_breakevens(axes, breakevens)
+    _draw_cone(axes, curve.cone)
     style.format_y(axes, style.usd)
     style.format_x(axes, lambda value: f"{value:,.0f}")
-    style.label_axes(axes, x="price of the underlying", y="profit, USD")
-    style.show_legend(axes)
+    axes.locator_params(axis="x", nbins=6)
+    axes.set_xlabel("price at expiry, profit in USD", fontsize=9.5, color=style.INK, labelpad=2)
+    style.show_legend_below(figure, axes)
     return style.to_png(figure)
 
 
@@ -85,10 +104,28 @@ def _draw_density(axes: "Axes", prices: NDArray[np.float64], density: NDArray[np
     behind.set_axis_off()
 
 
+def _draw_cone(axes: "Axes", cone: Sequence[Band]) -> None:
+    """The cone's bands as bars at the foot, each with its share and where it ends."""
+    left, right = axes.get_xlim()
+    for row, band in enumerate(reversed(cone)):
+        middle = (row + 0.5) * CONE_STRIP * 0.8 + 0.015
+        ends = np.clip([band.low, band.high], left, right)
+        axes.axvspan(float(ends[0]), float(ends[1]), color=style.MUTED, alpha=0.08, linewidth=0)
+        axes.plot(
+            ends, [middle, middle], transform=axes.get_xaxis_transform(), color=style.MUTED,
+            linewidth=9, alpha=0.35, solid_capstyle="butt",
+        )  # fmt: skip
+        axes.text(
+            float(ends.mean()), middle, f"{band.share:.0%}: {band.low:,.0f} to {band.high:,.0f}",
+            transform=axes.get_xaxis_transform(), ha="center", va="center_baseline", fontsize=9,
+            color=style.INK, bbox={"facecolor": "white", "alpha": 0.75, "pad": 1, "linewidth": 0},
+        )  # fmt: skip
+
+
 def _mark_breakevens(axes: "Axes", breakevens: Sequence[float]) -> None:
     for point in breakevens:
-        axes.plot([point], [0], marker="o", markersize=5, color=style.RED, zorder=5)
+        axes.plot([point], [0], marker="o", markersize=6, color=style.RED, zorder=5)
         axes.annotate(
-            f"{point:,.2f}", (point, 0), xytext=(6, 8), textcoords="offset points", fontsize=8,
-            color=style.RED,
+            f"{point:,.2f}", (point, 0), xytext=(-5, 7), textcoords="offset points", fontsize=9.5,
+            color=style.RED, ha="right",
         )  # fmt: skip

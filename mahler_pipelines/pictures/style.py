@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT, DPI = 6.4, 3.6, 100
 """Inches and dots per inch: 640 x 360 pixels."""
 
+PHONE_WIDTH, PHONE_HEIGHT, PHONE_DPI = 4.8, 3.9, 150
+"""Inches and dots per inch: 720 x 585 pixels, whose letters a phone shows at their true size."""
+
 INK = "#1f2933"
 MUTED = "#7b8794"
 GRID = "#e4e7eb"
@@ -46,6 +49,28 @@ def new_figure(title: str, *, subtitle: str = "") -> tuple["Figure", "Axes"]:
         axes.set_title(subtitle, loc="right", fontsize=8.5, color=MUTED, pad=10, parse_math=False)
     _plain(axes, labelsize=8.5)
     return figure, axes
+
+
+def new_phone_figure(title: str, *, subtitle: str = "") -> tuple["Figure", "Axes"]:
+    """Make one empty picture for a phone: title and subtitle above each other, large letters."""
+    figure = _empty(PHONE_WIDTH, PHONE_HEIGHT, dpi=PHONE_DPI)
+    figure.subplots_adjust(left=0.165, right=0.965, top=0.82, bottom=0.21)
+    figure.text(0.03, 0.935, title, fontsize=12.5, fontweight="bold", color=INK, va="center",
+                parse_math=False)  # fmt: skip
+    figure.text(0.03, 0.868, subtitle, fontsize=9.5, color=MUTED, va="center", parse_math=False)
+    axes = figure.add_subplot()
+    _plain(axes, labelsize=9.5)
+    return figure, axes
+
+
+def show_legend_below(figure: "Figure", axes: "Axes") -> None:
+    """Show the legend at the foot of a phone's picture, where it covers nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="lower center", bbox_to_anchor=(0.5, 0.0), ncols=min(len(labels), 4),
+        fontsize=9.5, frameon=False, labelcolor=INK, handlelength=1.6, handletextpad=0.4,
+        columnspacing=1.2,
+    )  # fmt: skip
 
 
 def new_panels(
@@ -87,11 +112,11 @@ def show_shared_legend(figure: "Figure", panels: Sequence["Axes"]) -> None:
     )  # fmt: skip
 
 
-def _empty(width: float, height: float) -> "Figure":
+def _empty(width: float, height: float, *, dpi: int = DPI) -> "Figure":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
@@ -144,7 +169,7 @@ def to_png(figure: "Figure", *, colours: int | None = None) -> bytes:
     """Render to PNG bytes, with a palette of so many colours where one is asked for."""
     buffer = io.BytesIO()
     if colours is None:
-        figure.savefig(buffer, format="png", dpi=DPI)
+        figure.savefig(buffer, format="png", dpi="figure")
         return buffer.getvalue()
     from PIL import Image
 

@@ -71,5 +71,8 @@ class LedgerBook(Protocol):
     def pending_executions(
         self, account_id: str, *, since: datetime | None = None
     ) -> Sequence[str]:
-        """Ids of approved recommendations, oldest decision first, without taking the write lock."""
+        """Ids of what is to be executed, oldest decision first, without taking the write lock.
+
+        Approved ones, and what an execution left behind before its order left the house.
+        """
         ...

@@ -18,6 +18,7 @@ class LessonCode(StrEnum):
     EXPIRED_WORTHLESS = "expired_worthless"
     EXPIRED_LOSS = "expired_loss"
     ASSIGNED = "assigned"
+    ROLLED = "rolled"
     CLOSED_BY_HAND = "closed_by_hand"
 
 
@@ -55,10 +56,17 @@ RULE_TEXTS: dict[LessonCode, str] = {
     LessonCode.ASSIGNED: (
         "Close short legs in the money before expiration: assignment brought shares to the account."
     ),
+    LessonCode.ROLLED: (
+        "Compare both halves of a roll: what was given up at the roll with what the later expiration "
+        "brought."
+    ),
     LessonCode.CLOSED_BY_HAND: (
         "Write down why a trade is closed by hand, so that the reason can become a rule."
     ),
 }
+
+TIME_RAN_OUT = (ExitReason.TIME_EXIT, ExitReason.EXPIRY_CUTOFF, ExitReason.EARLY_ASSIGNMENT)
+"""Exits by the calendar, whatever the result: days left, the last day, an ex-date."""
 
 FLAT_SHARE = 0.10
 """A result within a tenth of the credit is neither profit nor loss."""
@@ -83,7 +91,7 @@ def lesson_of(
     if reason is ExitReason.STOP_LOSS:
         moved = move_in_sigmas is not None and abs(move_in_sigmas) >= 1.0
         return LessonCode.STOPPED_BY_MOVE if moved else LessonCode.STOPPED_WITHOUT_MOVE
-    if reason is ExitReason.TIME_EXIT:
+    if reason in TIME_RAN_OUT:
         if abs(share_of_max_profit) < FLAT_SHARE:
             return LessonCode.TIME_EXIT_FLAT
         gained = share_of_max_profit > 0
@@ -91,4 +99,7 @@ def lesson_of(
     if reason is ExitReason.EXPIRED:
         kept = share_of_max_profit > 0
         return LessonCode.EXPIRED_WORTHLESS if kept else LessonCode.EXPIRED_LOSS
-    return LessonCode.ASSIGNED if reason is ExitReason.ASSIGNED else LessonCode.CLOSED_BY_HAND
+    delivered = reason in (ExitReason.ASSIGNED, ExitReason.EXERCISED)
+    if reason is ExitReason.ROLLED:
+        return LessonCode.ROLLED
+    return LessonCode.ASSIGNED if delivered else LessonCode.CLOSED_BY_HAND

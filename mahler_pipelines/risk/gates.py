@@ -1,7 +1,7 @@
 """Gates between a proposal and the account: all are always asked, so that a card shows each."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -23,6 +23,7 @@ class GateCode(StrEnum):
     CONCENTRATION = "concentration"
     BUYING_POWER = "buying_power"
     DUPLICATE_POSITION = "duplicate_position"
+    UNKNOWN_ORDER_ON_UNDERLYING = "unknown_order_on_underlying"
 
 
 class GateOutcome(StrEnum):
@@ -38,6 +39,7 @@ class GateResult:
     """One gate's answer. `value` is measured with the proposed trade in it.
 
     `passed` says whether the trade may go on: for `not_available` that is the limits' choice.
+    `context` says what a refusal rests on.
     """
 
     code: GateCode
@@ -45,6 +47,7 @@ class GateResult:
     passed: bool
     value: Decimal | str | None
     limit: Decimal | str
+    context: Mapping[str, str] = field(default_factory=dict)
 
     def as_row(self) -> dict[str, str]:
         """Return the answer as a recommendation keeps it; an unknown value is an empty string."""
@@ -72,7 +75,8 @@ class AccountView:
     """An account at one moment. None stands for a number that could not be had.
 
     `last_equity` is the equity the day began with; `exposure` holds open trades and working
-    opening orders, without the trade that is being asked about.
+    opening orders, without the trade that is being asked about. `unknown_orders` maps an underlying
+    to the orders on it, of whatever purpose, of which nobody knows what became.
     """
 
     equity: Decimal
@@ -83,6 +87,7 @@ class AccountView:
     realised_pnl_today: Decimal | None
     unrealised_pnl_today: Decimal | None
     exposure: Exposure = field(default_factory=Exposure)
+    unknown_orders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def pnl_today(self) -> Decimal | None:
@@ -120,6 +125,7 @@ def evaluate(
         gate.at_most(GateCode.CONCENTRATION, symbol_heat, limits.concentration),
         _buying_power(gate, loss, account.options_buying_power),
         _duplicate(gate, proposal, exposure),
+        _unknown_orders(gate, account.unknown_orders.get(proposal.underlying, ())),
     )
 
 
@@ -135,7 +141,7 @@ def gate_refusals(results: Sequence[GateResult]) -> tuple[Refusal, ...]:
             result.code,
             None if result.value is None else _plain(result.value),
             _plain(result.limit),
-            {"outcome": result.outcome.value},
+            {"outcome": result.outcome.value, **result.context},
         )
         for result in results
         if not result.passed
@@ -172,6 +178,14 @@ def _duplicate(gate: _Asker, proposal: TradeRisk, exposure: Exposure) -> GateRes
     # A broker nets positions per contract, so two structures that share one can't be told apart.
     shared = sorted(set(proposal.symbols) & exposure.symbols)
     return gate.holds(GateCode.DUPLICATE_POSITION, not shared, " ".join(shared), "none shared")
+
+
+def _unknown_orders(gate: _Asker, orders: Sequence[str]) -> GateResult:
+    # What is held in the underlying isn't known while an order on it may or may not be there.
+    found = gate.holds(
+        GateCode.UNKNOWN_ORDER_ON_UNDERLYING, not orders, Decimal(len(orders)), Decimal(0)
+    )
+    return replace(found, context={"orders": " ".join(orders)}) if orders else found
 
 
 def _daily_loss(account: AccountView) -> Decimal | None:

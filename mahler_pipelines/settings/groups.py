@@ -3,9 +3,16 @@
 import json
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    model_validator,
+)
 
 from mahler_pipelines.market.regimes import Regime
 from mahler_pipelines.risk.exit_terms import ExitAction
@@ -32,6 +39,8 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 Regimes = Annotated[tuple[Regime, ...], BeforeValidator(_names)]
 Gate = Annotated[float | None, Field(ge=0), BeforeValidator(_off)]
 DayGate = Annotated[int | None, Field(ge=0), BeforeValidator(_off)]
+CutoffMinutes = Annotated[int | None, Field(ge=60, le=210), BeforeValidator(_off)]
+RequestCount = Annotated[int | None, Field(ge=10), BeforeValidator(_off)]
 Share = Annotated[float | None, Field(ge=0, le=1), BeforeValidator(_off)]
 Fraction = Annotated[Decimal, Field(gt=0, le=1)]
 LossGate = Annotated[Decimal | None, Field(ge=0, le=1), BeforeValidator(_off)]
@@ -108,6 +117,7 @@ class ApprovalSettings(Group):
     expires_after_minutes: int = Field(default=30, ge=1)
     underlying_drift: Fraction = Decimal("0.01")
     floor_tolerance: Annotated[Decimal, Field(ge=0, lt=1)] = Decimal("0.05")
+    requotes: int = Field(default=1, ge=0)
     recommendations_per_scan: int = Field(default=5, ge=0)
 
 
@@ -118,6 +128,24 @@ class ExitSettings(Group):
     stop_loss: Annotated[Decimal, Field(gt=0)] = Decimal("2.00")
     time_exit_dte: int = Field(default=21, ge=0)
     action: ExitAction = ExitAction.ORDER
+    expiry_cutoff_minutes: CutoffMinutes = 75
+    expiry_always_closes: bool = False
+    early_assignment: ExitAction = ExitAction.ALERT
+
+
+class ExecutionSettings(Group):
+    """How the limit of an order walks from near the mid to its end. A start at 1 is natural."""
+
+    start_fraction: Annotated[Decimal, Field(ge=0, le=1)] = Decimal("0.50")
+    steps: int = Field(default=4, ge=1, le=20)
+    step_seconds: float = Field(default=30.0, ge=1)
+    patience_seconds: float = Field(default=300.0, ge=1)
+
+    @model_validator(mode="after")
+    def _reaches_its_end(self) -> Self:
+        if self.patience_seconds < self.steps * self.step_seconds:
+            raise ValueError("patience_seconds ends before the last step: steps x step_seconds")
+        return self
 
 
 class HaltSettings(Group):
@@ -156,6 +184,7 @@ class ExchangeSettings(Group):
     fee_per_contract: Annotated[Decimal, Field(ge=0)] = Decimal("0.00")
     port: int = Field(default=0, ge=0, le=65_535)
     clock_rate: float = Field(default=0.0, ge=0)
+    requests_per_minute: RequestCount = None
 
 
 class RateSettings(Group):
@@ -165,7 +194,11 @@ class RateSettings(Group):
 
 
 class AlpacaSettings(Group):
-    """Keys of the broker; the URLs are the vendor's own unless given."""
+    """Keys of the broker; the URLs are the vendor's own unless given.
+
+    Requests are counted over all processes of a book; off counts none. The default leaves a tenth
+    of Alpaca's 200 to whatever else uses the keys.
+    """
 
     api_key: Secret = None
     secret_key: Secret = None
@@ -173,6 +206,9 @@ class AlpacaSettings(Group):
     data_url: Text = None
     options_feed: Literal["indicative", "opra"] = "indicative"
     stock_feed: Literal["iex", "sip"] = "iex"
+    requests_per_minute_trading: RequestCount = 180
+    requests_per_minute_data: RequestCount = 180
+    reserved_for_orders: float = Field(default=0.2, ge=0, le=0.9)
 
 
 class AnthropicSettings(Group):
@@ -193,4 +229,5 @@ class DiscordSettings(Group):
     guild_id: Text = None
     channel_id: Text = None
     approvers: Names = ()
+    door: Literal["auto", "http", "gateway", "reactions", "off"] = "auto"
     base_url: str = "https://discord.com/api/v10"

@@ -24,6 +24,7 @@ VENDOR_NAMES = {
     "DISCORD_GUILD_ID": "discord.guild_id",
     "DISCORD_CHANNEL_ID": "discord.channel_id",
     "DISCORD_APPROVERS": "discord.approvers",
+    "DISCORD_API_BASE": "discord.base_url",
 }
 """The vendors' usual names, read without a prefix from .env and the environment."""
 

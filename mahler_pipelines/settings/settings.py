@@ -28,6 +28,7 @@ from mahler_pipelines.settings.groups import (
     ApprovalSettings,
     DiscordSettings,
     ExchangeSettings,
+    ExecutionSettings,
     ExitSettings,
     HaltSettings,
     Names,
@@ -92,6 +93,7 @@ class Settings(BaseSettings):
     screen: ScreenSettings = ScreenSettings()
     risk: RiskSettings = RiskSettings()
     approval: ApprovalSettings = ApprovalSettings()
+    execution: ExecutionSettings = ExecutionSettings()
     exits: ExitSettings = ExitSettings()
     halts: HaltSettings = HaltSettings()
     analyst: AnalystSettings = AnalystSettings()

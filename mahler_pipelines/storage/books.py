@@ -50,6 +50,11 @@ class BookPaths:
         return f"sqlite:///{self.ledger}"
 
     @property
+    def requests(self) -> Path:
+        """The SQLite file in which the book's processes count their requests to the broker."""
+        return self.root / "requests.sqlite"
+
+    @property
     def dagster(self) -> Path:
         """The book's Dagster home."""
         return self.root / "dagster"

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
 
 from mahler_pipelines.errors import BadInput, LeaseHeld
 from mahler_pipelines.storage.tables import leases
@@ -39,6 +40,13 @@ def hold(
             connection.execute(sa.delete(leases).where(leases.c.token == token))
 
 
+def is_held(name: str, *, account_id: str) -> sa.ColumnElement[bool]:
+    """Say, as a condition of a query, whether somebody has the lease now."""
+    return sa.exists().where(
+        leases.c.account_id == account_id, leases.c.name == name, leases.c.expires_epoch > _Now()
+    )
+
+
 def _acquire(
     connection: sa.Connection,
     name: str,
@@ -48,7 +56,7 @@ def _acquire(
     token: str,
     seconds: float,
 ) -> None:
-    now = _database_epoch(connection)
+    now = _Now()
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     wanted = {"holder": holder, "token": token, "expires_epoch": now + seconds}
     statement = (
@@ -71,7 +79,18 @@ def _acquire(
     raise LeaseHeld(f"lease {name} of {account_id} is held by {held.holder} until {until}")
 
 
-def _database_epoch(connection: sa.Connection) -> sa.ColumnElement[Any]:
-    if connection.dialect.name == "sqlite":
-        return sa.literal_column("((julianday('now') - 2440587.5) * 86400.0)", sa.Double)
-    return sa.literal_column("extract(epoch FROM clock_timestamp())::float8", sa.Double)
+class _Now(sa.ColumnElement[float]):
+    """The database's clock in seconds since 1970, as each of the two databases spells it."""
+
+    type = sa.Double()
+    inherit_cache = True
+
+
+@compiles(_Now, "sqlite")
+def _now_on_sqlite(_now: _Now, _compiler: Any, **_options: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(_Now, "postgresql")
+def _now_on_postgresql(_now: _Now, _compiler: Any, **_options: Any) -> str:
+    return "extract(epoch FROM clock_timestamp())::float8"

@@ -11,23 +11,30 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from mahler_pipelines.decisions.recommendation import DecisionVerdict, RecommendationStatus
 from mahler_pipelines.errors import BadInput
+from mahler_pipelines.execution.broker import OrderStatus
+from mahler_pipelines.execution.desk import OPENING_LEASE
+from mahler_pipelines.execution.ledger import NEVER_SENT, OrderPurpose
 from mahler_pipelines.storage.engine import WRITE_LOCK, open_engine, translated
-from mahler_pipelines.storage.leases import hold
+from mahler_pipelines.storage.leases import hold, is_held
+from mahler_pipelines.storage.ledger_broker_books import BrokerBookRows
 from mahler_pipelines.storage.ledger_decisions import DecisionRows
+from mahler_pipelines.storage.ledger_messaging import MessagingRows
 from mahler_pipelines.storage.ledger_orders import OrderRows
 from mahler_pipelines.storage.ledger_playbook import PlaybookRows
 from mahler_pipelines.storage.ledger_review import ReviewRows
 from mahler_pipelines.storage.ledger_trades import TradeRows
 from mahler_pipelines.storage.migrate import upgrade_engine
-from mahler_pipelines.storage.tables import accounts, decisions, recommendations
+from mahler_pipelines.storage.tables import accounts, decisions, orders, recommendations
 
 
-class SqlLedger(DecisionRows, PlaybookRows, OrderRows, TradeRows, ReviewRows):
-    """One unit of work of one account; satisfies `review.ledger.Ledger`."""
+class SqlLedger(
+    DecisionRows, PlaybookRows, OrderRows, TradeRows, BrokerBookRows, ReviewRows, MessagingRows
+):
+    """One unit of work of one account; satisfies `messaging.ledger.MessagingLedger`."""
 
 
 class SqlLedgerBook:
-    """A book's ledger behind a URL; satisfies `review.ledger.LedgerBook`.
+    """A book's ledger behind a URL; satisfies `messaging.ledger.MessagingBook`.
 
     `url` is `sqlite:///…` or `postgresql+psycopg2://…`. The database is opened, and migrated,
     when it is first used. Waiting for a lock longer than `timeout_seconds` raises `LedgerBusy`.
@@ -71,9 +78,10 @@ class SqlLedgerBook:
     def pending_executions(
         self, account_id: str, *, since: datetime | None = None
     ) -> tuple[str, ...]:
-        """Return ids of approved recommendations, oldest decision first, without a write lock.
+        """Return ids of what is to be executed, oldest decision first, without a write lock.
 
-        `since` keeps those decided at or after it.
+        That is what was approved and, while nobody holds the lease for openings, what an execution
+        left behind before its order left the house. `since` keeps those decided at or after it.
         """
         _check_account(account_id)
         table = recommendations
@@ -86,7 +94,8 @@ class SqlLedgerBook:
             sa.select(table.c.id)
             .join(decisions, decided)
             .where(
-                table.c.account_id == account_id, table.c.status == RecommendationStatus.APPROVED
+                table.c.account_id == account_id,
+                sa.or_(table.c.status == RecommendationStatus.APPROVED, _left_behind(account_id)),
             )
             .order_by(decisions.c.decided_at, table.c.seq)
         )
@@ -139,6 +148,25 @@ class SqlLedgerBook:
     def _limit_waiting(self, connection: sa.Connection) -> None:
         milliseconds = max(1, round(self._timeout_seconds * 1000))
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
+
+
+def _left_behind(account_id: str) -> sa.ColumnElement[bool]:
+    """What is executing with orders that never left, and nobody at work: its process died."""
+    never_left = sa.or_(
+        orders.c.status == OrderStatus.INTENDED,
+        sa.and_(orders.c.status == OrderStatus.REJECTED, orders.c.status_reason == NEVER_SENT),
+    )
+    went_out = sa.exists().where(
+        orders.c.account_id == account_id,
+        orders.c.subject_id == recommendations.c.id,
+        orders.c.purpose.in_([OrderPurpose.OPEN, OrderPurpose.ROLL]),
+        sa.not_(never_left),
+    )
+    return sa.and_(
+        recommendations.c.status == RecommendationStatus.EXECUTING,
+        sa.not_(went_out),
+        sa.not_(is_held(OPENING_LEASE, account_id=account_id)),
+    )
 
 
 def _lock_account(connection: sa.Connection, account_id: str) -> None:

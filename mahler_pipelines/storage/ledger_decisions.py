@@ -48,7 +48,12 @@ class DecisionRows(LedgerBase):
         if not self._add_new(recommendations, ["id"], row):
             return False
         self._add(recommendation_legs, _leg_rows(recommendation))
-        detail = {"content_hash": recommendation.content_hash, "run_id": recommendation.run_id}
+        detail = {
+            "content_hash": recommendation.content_hash,
+            "run_id": recommendation.run_id,
+            "requotes": recommendation.requotes,
+            "rolls": recommendation.rolls,
+        }
         self.audit("recommendation_added", recommendation.id, detail, at=at)
         card = {
             "recommendation_id": recommendation.id,
@@ -56,6 +61,8 @@ class DecisionRows(LedgerBase):
             "session": recommendation.session,
             "scan": recommendation.scan,
             "expires_at": recommendation.expires_at,
+            "requotes": recommendation.requotes,
+            "rolls": recommendation.rolls,
         }
         self.enqueue(
             kind=CARD_KIND,
@@ -276,6 +283,8 @@ def _recommendation_row(recommendation: Recommendation, at: datetime) -> Values:
         "snapshot_hash",
         "content_hash",
         "run_id",
+        "requotes",
+        "rolls",
     )
     row: Values = {name: getattr(recommendation, name) for name in names}
     return row | {

@@ -63,6 +63,7 @@ class OrderRows(LedgerBase):
         purpose: OrderPurpose | None = None,
         subject_id: str | None = None,
         intended_from: datetime | None = None,
+        rolls: str | None = None,
     ) -> tuple[OrderRecord, ...]:
         """Return orders, oldest first."""
         conditions: list[sa.ColumnElement[bool]] = []
@@ -74,6 +75,8 @@ class OrderRows(LedgerBase):
             conditions.append(orders.c.subject_id == subject_id)
         if intended_from is not None:
             conditions.append(orders.c.intended_at >= intended_from)
+        if rolls is not None:
+            conditions.append(orders.c.rolls == rolls)
         return self._orders(*conditions)
 
     def update_order(
@@ -114,6 +117,25 @@ class OrderRows(LedgerBase):
         self.audit("order_updated", client_order_id, detail, at=at)
         return True
 
+    def intend_cancel(self, client_order_id: str, *, reason: str, at: datetime) -> bool:
+        """Write down why a cancel is about to be asked; False when the order is final already.
+
+        Raises `MissingData` for an unknown order.
+        """
+        live = [status for status in OrderStatus if not status.is_final]
+        updated = self._update(
+            orders,
+            orders.c.client_order_id == client_order_id,
+            orders.c.status.in_(live),
+            cancel_reason=reason,
+            updated_at=at,
+        )
+        if not updated:
+            self._need_row(orders.c.client_order_id, client_order_id)
+            return False
+        self.audit("cancel_intended", client_order_id, {"reason": reason}, at=at)
+        return True
+
     def add_fills(self, fills: Sequence[FillRecord]) -> int:
         """Insert fills that are not there yet; return how many were new."""
         return sum(self._add_fill(fill) for fill in fills)
@@ -129,20 +151,22 @@ class OrderRows(LedgerBase):
             for row in self._rows(query.order_by(fills.c.filled_at, fills.c.seq))
         )
 
-    def entries_on(self, session: date) -> int:
+    def entries_on(self, session: date, *, besides: str | None = None) -> int:
         """Count entries intended on this New York day and not refused by the broker.
 
-        Several attempts for one recommendation are one entry.
+        Several attempts for one recommendation are one entry; `besides` leaves one out.
         """
         start = datetime.combine(session, time.min, NEW_YORK)
         end = datetime.combine(session + timedelta(days=1), time.min, NEW_YORK)
         query = sa.select(sa.func.count(sa.distinct(orders.c.subject_id))).where(
             orders.c.account_id == self._account_id,
-            orders.c.purpose == OrderPurpose.OPEN,
+            orders.c.purpose.in_([OrderPurpose.OPEN, OrderPurpose.ROLL]),
             orders.c.intended_at >= start,
             orders.c.intended_at < end,
             orders.c.status != OrderStatus.REJECTED,
         )
+        if besides is not None:
+            query = query.where(orders.c.subject_id != besides)
         return int(self._rows(query)[0][0])
 
     def _add_fill(self, fill: FillRecord) -> bool:
@@ -154,6 +178,7 @@ class OrderRows(LedgerBase):
             "side": fill.side,
             "quantity": fill.quantity,
             "price": fill.price,
+            "slippage": fill.slippage,
         }
         self.audit("fill_added", fill.id, detail, at=fill.filled_at)
         return True
@@ -192,4 +217,6 @@ def _order(row: sa.Row[Any], legs: list[OrderLeg]) -> OrderRecord:
         average_fill_price=row.average_fill_price,
         mid_at_submission=row.mid_at_submission,
         run_id=row.run_id,
+        cancel_reason=row.cancel_reason,
+        rolls=row.rolls,
     )

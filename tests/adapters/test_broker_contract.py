@@ -239,6 +239,7 @@ def test_what_is_left_of_a_partial_fill_can_still_fill(tmp_path: Path) -> None:
         stage.broker.submit(order)
         seen_again(stage, "open-1")
         market.overrides[put(95)] = Quote(4.20, 4.30, 50, 50)
+        market.overrides[put(90)] = Quote(1.90, 2.00, 35, 21)
         stage.advance(MORNING + timedelta(minutes=5))
         found = seen_again(stage, "open-1")
         assert (found.status, found.filled_quantity) == (OrderStatus.FILLED, order.quantity)

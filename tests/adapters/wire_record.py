@@ -1,64 +1,10 @@
-"""Everything that goes over the wire in a test, judged by the published specification."""
-
-import importlib.util
-import json
-import warnings
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any
+"""Middleware for tests that judge the wire of one application before they end."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
+from tests.wire_gate import SPECS, Exchanged, parsed, violations
 
-
-@dataclass(frozen=True, slots=True)
-class Exchanged:
-    """One request and its answer; `fault` names the injected one that the answer met."""
-
-    method: str
-    target: str
-    body: Any
-    status: int
-    answer: Any
-    fault: str | None = None
-
-
-@cache
-def _gate(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location("specs_gate", SPECS / "gate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # it leaves the files it reads open
-        return module.Gate(str(SPECS / name))
-
-
-def violations(exchanged: list[Exchanged]) -> list[str]:
-    """What the published specification says against requests and answers; [] where it is absent.
-
-    Answers of 400 and above are left out: the published files describe hardly any. So are answers
-    that are wrong on demand.
-    """
-    if not (SPECS / "gate.py").exists():
-        return []
-    found: list[str] = []
-    for one in exchanged:
-        if one.target.startswith("/control/"):
-            continue
-        is_data = one.target.startswith(("/v1beta1", "/v2/stocks"))
-        gate = _gate(
-            "alpaca-market-data-api.json" if is_data else "alpaca-trading-api.overlay.json"
-        )
-        place = f"{one.method} {one.target}"
-        found += [f"{place}: {e}" for e in gate.request(one.method, one.target, one.body)]
-        if one.status < 400 and one.fault is None:
-            errors = gate.response(one.method, one.target, one.status, one.answer)
-            found += [f"{place} answer: {error}" for error in errors]
-    return found
+__all__ = ["SPECS", "Exchanged", "Recorder", "violations"]
 
 
 class Recorder:
@@ -87,10 +33,13 @@ class Recorder:
         await self._app(scope, reading, noting)
         query = scope["query_string"].decode()
         target = scope["path"] + (f"?{query}" if query else "")
-        fault = scope.get("fault")
-        answer = None if fault else _json(answered)  # Half an answer is no JSON.
-        self._kept.append(Exchanged(scope["method"], target, _json(sent), status[0], answer, fault))
-
-
-def _json(content: bytes | bytearray) -> Any:
-    return json.loads(bytes(content)) if content else None
+        self._kept.append(
+            Exchanged(
+                scope["method"],
+                target,
+                parsed(sent.decode()),
+                status[0] or None,
+                parsed(answered.decode(errors="replace")),
+                scope.get("fault_kind"),
+            )
+        )

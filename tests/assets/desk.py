@@ -63,6 +63,8 @@ def settings_of(home: Path, **overrides: Any) -> Settings:
         "universe": list(UNIVERSE),
         "screen": {"iv_lookback_sessions": 40},
         "analyst": {"name": "rules"},
+        # At natural an order fills where it is sent; walks are played where they are the matter.
+        "execution": {"start_fraction": "1"},
     }
     for key, value in overrides.items():
         tree[key] = {**tree.get(key, {}), **value} if isinstance(value, Mapping) else value

@@ -227,7 +227,7 @@ def test_positions_are_looked_at_between_scans(traded: tuple[Path, Any], mahler:
     """`--monitor 120m` looks at 11:30, 13:30 and 15:30 New York time."""
     home, report = traded
     for trade in report["trades"]:
-        marks = json.loads(mahler("explain", trade["id"], home=home).out)["marks"]
+        marks = json.loads(mahler("explain", trade["id"], "--json", home=home).out)["marks"]
         times = [datetime.fromisoformat(mark["marked_at"]).astimezone(UTC) for mark in marks]
         assert [f"{time:%H:%M}" for time in times] == ["16:30", "18:30", "20:30"]
 
@@ -257,7 +257,7 @@ def test_explain_goes_from_any_id_down_to_the_quotes(
 ) -> None:
     home, report = traded
     trade = report["trades"][0]
-    told = json.loads(mahler("explain", trade["id"], home=home).out)
+    told = json.loads(mahler("explain", trade["id"], "--json", home=home).out)
     shown = told["recommendation"]
     assert shown["id"] == trade["recommendation_id"]
     assert shown["decision"]["by"] == "policy:all"
@@ -266,11 +266,68 @@ def test_explain_goes_from_any_id_down_to_the_quotes(
     for quote in shown["quotes"]:
         assert quotes[quote["symbol"]]["bid"] == float(quote["bid"])
         assert quotes[quote["symbol"]]["ask"] == float(quote["ask"])
-    (order,) = told["orders"]
-    assert {fill["symbol"] for fill in order["fills"]} == set(quotes)
+    orders = told["orders"]
+    fills = [fill for order in orders for fill in order["fills"]]
+    assert {fill["symbol"] for fill in fills} == set(quotes)
     assert told["history"]
-    for other in (shown["id"], order["client_order_id"]):
-        assert json.loads(mahler("explain", other, home=home).out) == told
+    assert told["asked"] == {"id": trade["id"], "is": "trade"}
+    last = orders[-1]
+    others = {
+        shown["id"]: "recommendation",
+        last["client_order_id"]: "order",
+        last["broker_order_id"]: "order at the broker",
+        fills[0]["id"]: "fill",
+    }
+    for other, kind in others.items():
+        again = json.loads(mahler("explain", other, "--json", home=home).out)
+        assert again.pop("asked") == {"id": other, "is": kind}
+        assert again == {name: value for name, value in told.items() if name != "asked"}
+
+
+@pytest.mark.slow
+def test_explain_names_rivals_gates_refusals_snapshots_and_runs(
+    traded: tuple[Path, Any], mahler: Mahler
+) -> None:
+    home, report = traded
+    trade = report["trades"][0]
+    told = json.loads(mahler("explain", trade["id"], "--json", home=home).out)
+    own, rivals = told["candidate"], told["rivals"]
+    assert own["candidate_id"] == told["candidate_id"] == told["model_calls"][0]["candidate_id"]
+    assert 0 < len(rivals) < told["candidates_of_underlying"]
+    assert all(rival["score"] <= own["score"] and rival["because"] for rival in rivals)
+    scan = report["scans"][0]
+    ours = [row for row in scan["expirations"] if row["underlying"] == trade["underlying"]]
+    assert sum(told["refused_by_code"].values()) == sum(row["refused"] for row in ours)
+    assert told["candidates_of_underlying"] == sum(row["kept"] for row in ours)
+    (again,) = told["gates_asked_again"]
+    assert [gate["code"] for gate in again["gates"]] == [
+        gate["code"] for gate in told["recommendation"]["gates"]
+    ]
+    hashes = {row["snapshot"] for row in told["snapshots"]}
+    assert told["recommendation"]["snapshot"] in hashes
+    assert {leg["entry_snapshot"] for leg in trade["legs"]} < hashes
+    assert told["runs"]["proposed"] == [told["recommendation"]["run_id"]]
+    assert set(told["runs"]["executed"]) == {order["run_id"] for order in told["orders"]}
+
+
+@pytest.mark.slow
+def test_explain_is_readable(traded: tuple[Path, Any], mahler: Mahler) -> None:
+    """Sections in the order of the day, as wide as any listing."""
+    home, report = traded
+    trade = report["trades"][0]
+    ended = mahler("explain", trade["id"], home=home)
+    assert ended.code == 0
+    lines = ended.out.splitlines()
+    assert max(map(len, lines)) <= 150
+    sections = (
+        *("Shown ", "Answers", "Thesis", "Candidate and rivals", "Pairs of this underlying"),
+        *("Gates when it was proposed", "Gates when its order was written", "Quotes that were"),
+        *("Orders", "Fills", "Trade t-", "Runs", "Snapshots", "History"),
+    )
+    places = [next(n for n, line in enumerate(lines) if line.startswith(s)) for s in sections]
+    assert places == sorted(places)
+    assert "policy:all" in ended.out
+    assert trade["legs"][0]["symbol"] in ended.out
 
 
 @pytest.mark.slow
@@ -302,9 +359,14 @@ def test_answers_count_once(open_desk: tuple[Path, Any], mahler: Mahler) -> None
     late = mahler("approve", second, home=home)
     assert late.code == 1
     assert "already answered: reject" in late.err
-    told = json.loads(mahler("explain", second, home=home).out)["recommendation"]
+    found = json.loads(mahler("explain", second, "--json", home=home).out)
+    told = found["recommendation"]
     assert told["status"] == "rejected"
     assert told["decision"]["reason"] == "too close"
+    (refused,) = found["refused_answers"]
+    assert (refused["door"], refused["verdict"]) == ("cli", "approve")
+    assert "already answered: reject" in refused["told"]
+    assert "already answered: reject" in " ".join(mahler("explain", second, home=home).out.split())
     morning = next(row["id"] for row in report["recommendations"] if row["scan"] == "morning")
     expired = mahler("approve", morning, home=home)
     assert expired.code == 1

@@ -15,6 +15,7 @@ from dagster._core.scheduler.instigation import TickStatus
 
 from mahler_pipelines.composition import ComposedDesk, compose
 from mahler_pipelines.decisions.recommendation import RecommendationStatus
+from mahler_pipelines.execution.ledger import OrderPurpose
 from mahler_pipelines.settings import Settings
 from tests.cli.processes import descendants, left_over
 from tests.cli.programs import environment, mahler
@@ -73,6 +74,10 @@ class Dev:
         with self.desk.ledger.reading("main") as book:
             return list(book.trades())
 
+    def attempts(self, recommendation_id: str) -> list[Any]:
+        with self.desk.ledger.reading("main") as book:
+            return list(book.orders(purpose=OrderPurpose.OPEN, subject_id=recommendation_id))
+
     def posted_orders(self) -> list[str]:
         """Client order ids the exchange was sent, as its own journal has them."""
         journal = self.desk.exchange_control().journal(1000)
@@ -107,7 +112,10 @@ def test_scan_approval_and_end_of_a_live_desk(dev: Dev) -> None:
     dev.wait(dev.trades, "filled")
 
     others_are_refused(dev)
-    assert dev.posted_orders() == ["/v2/orders"]
+    # The limit walks: the standing clock goes with it, one order after the other.
+    attempts = dev.attempts(shown.id)
+    assert dev.posted_orders() == ["/v2/orders"] * len(attempts)
+    assert sum(order.filled_quantity for order in attempts) == shown.contracts
     assert [trade.recommendation_id for trade in dev.trades()] == [shown.id]
 
     started = descendants(dev.process.pid)

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from typing import Any
 
-from mahler_pipelines.decisions.ledger import StoredRecommendation
+from mahler_pipelines.decisions.ledger import AuditEvent, StoredRecommendation
 from mahler_pipelines.decisions.recommendation import (
     TRANSITIONS,
     Decision,
@@ -26,6 +27,7 @@ class FakeDecisionLedger:
         }
         self.moves: list[tuple[str, RecommendationStatus, datetime]] = []
         self.loses_every_race = False
+        self.events: list[AuditEvent] = []
 
     def recommendation(self, recommendation_id: str) -> StoredRecommendation | None:
         return self.stored.get(recommendation_id)
@@ -66,6 +68,9 @@ class FakeDecisionLedger:
         if found.decision is not None:
             raise LedgerError(f"{decision.recommendation_id} is decided already")
         self.stored[decision.recommendation_id] = replace(found, decision=decision)
+
+    def audit(self, kind: str, subject: str, detail: dict[str, Any], *, at: datetime) -> None:
+        self.events.append(AuditEvent(len(self.events) + 1, at, kind, subject, detail))
 
 
 class ScriptedAnalyst:

@@ -78,7 +78,20 @@ def test_the_first_answer_stands(
     assert again.outcome is DecisionOutcome.ALREADY_DECIDED
     assert again.decision == standing
     assert len(ledger.moves) == 1
-    assert "ana" in again.message
+    assert (
+        again.message == f"already answered: {first} by ana (discord) at 2026-01-05T17:05:00+00:00"
+    )
+    (event,) = ledger.events
+    assert (event.kind, event.subject) == ("answer_refused", shown.id)
+    assert event.at == AS_OF + timedelta(minutes=5)
+    kept = {name: event.detail[name] for name in ("verdict", "by", "door", "outcome", "told")}
+    assert kept == {
+        "verdict": second,
+        "by": "ben",
+        "door": "discord",
+        "outcome": DecisionOutcome.ALREADY_DECIDED,
+        "told": again.message,
+    }
 
 
 @pytest.mark.parametrize("verdict", [APPROVE, REJECT])
@@ -92,7 +105,8 @@ def test_an_answer_at_the_expiry_time_comes_too_late(
         assert ledger.stored[shown.id].status is RecommendationStatus.EXPIRED
         assert ledger.stored[shown.id].decision is None
     assert len(ledger.moves) == 1
-    assert "expired" in result.message
+    assert result.message == "expired at 2026-01-05T17:30:00+00:00, before it was answered"
+    assert [event.detail["outcome"] for event in ledger.events] == [DecisionOutcome.EXPIRED] * 2
 
 
 def test_the_last_moment_still_counts(shown: Recommendation) -> None:
@@ -108,11 +122,30 @@ def test_an_answer_to_other_content_is_not_recorded(shown: Recommendation) -> No
     assert result.outcome is DecisionOutcome.CONTENT_CHANGED
     assert ledger.stored[shown.id].status is RecommendationStatus.PENDING
     assert ledger.moves == []
+    (event,) = ledger.events
+    assert event.detail["shown_hash"] == other.content_hash
+
+
+def test_a_late_second_answer_is_told_what_became_of_the_first(shown: Recommendation) -> None:
+    """Approved, lapsed as the market moved, offered anew: the person is pointed to the offer."""
+    offer = replace(shown, id=f"{shown.id}-q1", requotes=shown.id)
+    ledger = FakeDecisionLedger(shown, offer)
+    answer(ledger, shown.id)
+    ledger.stored[shown.id] = replace(
+        ledger.stored[shown.id],
+        status=RecommendationStatus.LAPSED,
+        status_reason="underlying_moved",
+    )
+    told = answer(ledger, shown.id, by="ben").message
+    assert told.endswith(f"; now lapsed (underlying_moved), offered anew as {offer.id}")
+    assert answer(ledger, offer.id, by="ben").outcome is DecisionOutcome.RECORDED
 
 
 def test_an_unknown_recommendation_is_said_to_be_unknown(shown: Recommendation) -> None:
-    result = answer(FakeDecisionLedger(shown), "r-000000-xx-00000000")
+    ledger = FakeDecisionLedger(shown)
+    result = answer(ledger, "r-000000-xx-00000000")
     assert result.outcome is DecisionOutcome.UNKNOWN_RECOMMENDATION
+    assert [event.subject for event in ledger.events] == ["r-000000-xx-00000000"]
     assert result.message == "no such recommendation"
 
 
@@ -171,6 +204,7 @@ def test_any_sequence_of_clicks_leaves_one_outcome(
     assert len(ledger.moves) == 1
     first_verdict, first_minutes = clicks[0]
     assert len(recorded) == (1 if first_minutes < 30 else 0)
+    assert len(ledger.events) == len(clicks) - len(recorded)
     decision = ledger.stored[shown.id].decision
     assert (decision.verdict if decision else None) == (
         first_verdict if first_minutes < 30 else None

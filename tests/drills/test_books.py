@@ -9,7 +9,7 @@ import pytest
 from drills.books import ExchangeBooks, LedgerBooks, Verdict, Violation, compare
 from mahler_pipelines.decisions.recommendation import RecommendationStatus
 from mahler_pipelines.execution.broker import OrderStatus
-from mahler_pipelines.execution.reconciliation import expected_positions
+from mahler_pipelines.execution.positions import expected_positions
 from mahler_pipelines.execution.trades import TradeStatus
 from tests.execution.scenes import LONG, SESSION, SHORT, open_trade_scene
 
@@ -55,11 +55,29 @@ def _sent_twice(ledger: LedgerBooks, exchange: ExchangeBooks) -> Books:
 
 
 def _second_attempt(ledger: LedgerBooks, exchange: ExchangeBooks) -> Books:
+    """An order sent while the one before still worked; it fills nothing."""
+    return _with_attempts(ledger, exchange, ended="2026-01-12T15:00:31Z", filled="0")
+
+
+def _opened_beyond(ledger: LedgerBooks, exchange: ExchangeBooks) -> Books:
+    """Two orders in turn that together open more than the three that were approved."""
+    return _with_attempts(ledger, exchange, ended="2026-01-12T15:00:30Z", filled="1")
+
+
+def _with_attempts(
+    ledger: LedgerBooks, exchange: ExchangeBooks, *, ended: str, filled: str
+) -> Books:
+    """The order and a second one of 15:00:30; the first ended when it says."""
     again = replace(ledger.orders[0], client_order_id="second")
-    row = {**exchange.orders[0], "client_order_id": "second"}
+    first = {**exchange.orders[0], "canceled_at": ended}
+    row = {
+        "client_order_id": "second",
+        "submitted_at": "2026-01-12T15:00:30Z",
+        "filled_qty": filled,
+    }
     return (
         replace(ledger, orders=(*ledger.orders, again)),
-        replace(exchange, orders=(*exchange.orders, row)),
+        replace(exchange, orders=(first, row)),
     )
 
 
@@ -105,6 +123,7 @@ DAMAGES = [
     (_without_reason, Violation.LOST_APPROVAL),
     (_sent_twice, Violation.DUPLICATE_ORDER),
     (_second_attempt, Violation.DUPLICATE_ORDER),
+    (_opened_beyond, Violation.DUPLICATE_ORDER),
     (_no_order, Violation.GHOST_TRADE),
     (_no_trade, Violation.GHOST_TRADE),
     (_stranger, Violation.ORPHANED_ORDER),
@@ -120,6 +139,12 @@ def test_books_that_agree_pass(books: Books) -> None:
     verdict = judge(*books)
     assert verdict.passed, verdict.violations
     assert (verdict.approvals, verdict.one_order, verdict.trades) == (1, 1, 1)
+
+
+def test_steps_of_a_walk_one_after_another_are_no_duplicates(books: Books) -> None:
+    verdict = judge(*_with_attempts(*books, ended="2026-01-12T15:00:30Z", filled="0"))
+    assert not verdict.violations[Violation.DUPLICATE_ORDER]
+    assert (verdict.one_order, verdict.walked) == (1, 1)
 
 
 @pytest.mark.parametrize(

@@ -49,11 +49,13 @@ def call(strike: int, expiration: date = FAR, root: str = "XYZ") -> str:
     return symbol(root, expiration, Right.CALL, strike)
 
 
-def default_quote(contract: OptionContract) -> Quote:
-    """Intrinsic value at 100 plus something for time and distance, ten cents wide."""
+def default_quote(contract: OptionContract, spot: float = 100.0) -> Quote:
+    """Intrinsic value plus something for time and distance, ten cents wide."""
     strike, right = float(contract.strike), int(contract.right)
-    time_value = max(0.5, 3.0 - abs(strike - 100) / 5) * (1.0 if contract.expiration == NEAR else 2)
-    bid = round(max(right * (100 - strike), 0.0) + time_value, 2)
+    time_value = max(0.5, 3.0 - abs(strike - spot) / 5) * (
+        1.0 if contract.expiration == NEAR else 2
+    )
+    bid = round(max(right * (spot - strike), 0.0) + time_value, 2)
     return Quote(bid, round(bid + 0.10, 2))
 
 
@@ -67,6 +69,7 @@ class HandMadeMarket:
     overrides: dict[str, Quote] = field(default_factory=dict)
     settlements: dict[tuple[str, date], SettlementValue] = field(default_factory=dict)
     paid: dict[str, tuple[tuple[date, Decimal], ...]] = field(default_factory=dict)
+    share_price: float = 100.0
     holes: set[date] = field(default_factory=set)
     hidden: set[str] = field(default_factory=set)
 
@@ -101,7 +104,7 @@ class HandMadeMarket:
         return conform_quotes(pd.DataFrame([self._row(c, when) for c in shown]))
 
     def _row(self, contract: OptionContract, when: datetime) -> dict[str, object]:
-        quote = self.overrides.get(contract.symbol, default_quote(contract))
+        quote = self.overrides.get(contract.symbol, default_quote(contract, self.share_price))
         return {
             "underlying": contract.underlying,
             "symbol": contract.symbol,
@@ -118,15 +121,16 @@ class HandMadeMarket:
             "previous_volume": 34.0,
             "open_interest": 567.0,
             "quote_time": pd.Timestamp(when).tz_convert("UTC"),
-            "underlying_price": 100.0,
+            "underlying_price": self.share_price,
         }
 
     def stock_quote(self, underlying: str, when: datetime) -> StockQuote | None:
         if underlying not in self.underlyings:
             return None
         if is_index(underlying):
-            return StockQuote(None, None, 0, 0, 100.0, when)
-        return StockQuote(99.98, 100.02, 500, 500, 100.0, when)
+            return StockQuote(None, None, 0, 0, self.share_price, when)
+        bid, ask = round(self.share_price - 0.02, 2), round(self.share_price + 0.02, 2)
+        return StockQuote(bid, ask, 500, 500, self.share_price, when)
 
     def daily_bars(self, underlying: str, start: date, end: date) -> pd.DataFrame:
         days = CALENDAR.sessions(start, end) if underlying in self.underlyings else ()

@@ -90,11 +90,14 @@ def test_running_clock_catches_up_and_stops_after_the_last_session(tmp_path: Pat
     exchange.close()
 
 
-def test_timeline_names_opens_looks_and_closes_in_order() -> None:
+def test_timeline_names_opens_looks_sweeps_and_closes_in_order() -> None:
     timeline = Timeline(HandMadeMarket(), CALENDAR)
-    passed = list(timeline.between(at(MONDAY, 15, 40), at(TUESDAY, 9, 50)))
+    passed = list(timeline.between(at(MONDAY, 14, 50), at(TUESDAY, 9, 50)))
     assert [(moment.astimezone(NEW_YORK), kind) for moment, kind in passed] == [
-        (at(MONDAY, 15, 45), Moment.LOOK),
+        (at(MONDAY, 15), Moment.LOOK),
+        (at(MONDAY, 15, 15), Moment.SWEEP),
+        (at(MONDAY, 15, 30), Moment.SWEEP),
+        (at(MONDAY, 15, 45), Moment.SWEEP),
         (at(MONDAY, 16), Moment.CLOSE),
         (at(TUESDAY, 9, 30), Moment.OPEN),
         (at(TUESDAY, 9, 45), Moment.LOOK),
@@ -109,6 +112,7 @@ def test_market_of_snapshots_looks_once_a_session() -> None:
         if kind is Moment.LOOK
     ]
     assert looks == [at(MONDAY, 15, 59), at(TUESDAY, 15, 59)]
+    assert timeline.sweeps(MONDAY) == (at(MONDAY, 15, 59) + timedelta(seconds=30),)
     assert timeline.next_scan(at(MONDAY, 10)) == (Scan.CLOSE, at(MONDAY, 15, 59))
 
 
@@ -175,5 +179,5 @@ def test_killed_step_leaves_the_clock_at_the_last_whole_moment(tmp_path: Path) -
         before = exchange.figures("main")
         with pytest.raises(KeyboardInterrupt):
             exchange.advance(at(date(2026, 12, 18), 17))
-        assert exchange.now == at(date(2026, 12, 18), 15)
+        assert exchange.now == at(date(2026, 12, 18), 15, 45)
         assert exchange.figures("main") == before

@@ -112,6 +112,11 @@ def test_partial_fill_rests_until_more_is_displayed(tmp_path: Path) -> None:
         again = exchange.trading.attempt(order)
         assert again.filled_quantity == 4, "displayed size is taken once"
         exchange.advance(OPENING.replace(hour=10))
+        unchanged = exchange.store.order(order.id)
+        assert unchanged is not None
+        assert unchanged.filled_quantity == 4, "the same quote at another moment shows no more"
+        market.overrides[SHORT] = Quote(5.0, 5.1, 7, 4)
+        exchange.advance(OPENING.replace(hour=11))
         rested = exchange.store.order(order.id)
         assert rested is not None
         assert (rested.status, rested.filled_quantity) == (WireStatus.FILLED, 10)

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mahler_pipelines.exchange.accounts import Configuration
+from mahler_pipelines.exchange.changes import Change
 from mahler_pipelines.exchange.engine import Exchange
 from mahler_pipelines.exchange.margin import spread_margin
 from mahler_pipelines.exchange.market import SettlementValue
@@ -118,7 +117,11 @@ def refusal(exchange: Exchange, body: dict[str, Any]) -> WireRefusal:
             id="tif",
         ),
         pytest.param(
-            single(put(95), "buy", "1", type="stop"), 422, 42210000, "order type", id="type"
+            single(put(95), "buy", "1", type="trailing_stop"),
+            422,
+            42210000,
+            "order type",
+            id="type",
         ),
         pytest.param(
             single(put(95), "buy", "1", client_order_id="x" * 129),
@@ -244,13 +247,8 @@ def test_resting_orders_hold_buying_power_until_they_end(tmp_path: Path) -> None
 def test_single_leg_order_is_replaced_by_a_new_one(tmp_path: Path) -> None:
     with exchange_on(HandMadeMarket(), tmp_path) as exchange:
         old = send(exchange, single(call(105), "buy", "0.10"))
-        new = exchange.trading.replace(
-            old,
-            quantity=None,
-            limit_price=Decimal("9.00"),
-            time_in_force=TimeInForce.GTC,
-            client_order_id=None,
-        )
+        change = Change(limit_price=Decimal("9.00"), time_in_force=TimeInForce.GTC)
+        new = exchange.trading.replace(old, change)
         replaced = exchange.store.order(old.id)
         assert replaced is not None
         assert (replaced.status, replaced.replaced_by) == (WireStatus.REPLACED, new.id)
@@ -264,39 +262,3 @@ def test_margin_of_the_documents_example_is_the_width() -> None:
     assert spread_margin({put(100, NEAR): 1, put(100, FAR): -1}) == 10_000
     assert spread_margin({call(100): -1}) is None
     assert spread_margin({call(100): -1, "XYZ": 100}) == 0
-
-
-holdings = st.dictionaries(
-    st.builds(
-        lambda right, strike, day: (put if right else call)(strike, day),
-        st.booleans(),
-        st.sampled_from([90, 95, 100, 105, 110]),
-        st.sampled_from([NEAR, FAR]),
-    ),
-    st.integers(-4, 4),
-    max_size=6,
-)
-
-
-@given(held=holdings)
-def test_margin_is_the_worst_loss_on_a_fine_grid_of_prices(held: dict[str, int]) -> None:
-    """Brute force: the worst of every cent-wide step, per expiration, of what is alive then."""
-    margin = spread_margin(held)
-    worst = 0.0
-    for day in (NEAR, FAR):
-        alive = [(name, n) for name, n in held.items() if day == NEAR or name[3:9] == "261218"]
-        calls = sum(n for name, n in alive if name[9] == "C")
-        expiring = any(name[3:9] == f"{day:%y%m%d}" and n for name, n in alive)
-        if not expiring:
-            continue
-        if calls < 0:
-            assert margin is None
-            return
-        for price in range(400):
-            value = sum(
-                n * max((price - k) if name[9] == "C" else (k - price), 0) * 100
-                for name, n in alive
-                for k in [int(name[10:]) / 1000]
-            )
-            worst = max(worst, -value)
-    assert margin == Decimal(worst)

@@ -110,6 +110,7 @@ def test_parts_of_a_single_order_are_heard_one_by_one_as_models(served: Served) 
     with order_stream(served, raw=False) as listening:
         sent = place(served, single(ONE_CALL, "buy", "1.10", qty=5))
         updates: list[TradeUpdate] = listening.next(3)
+        served.market.overrides[ONE_CALL] = Quote(1.0, 1.1, ask_size=4)
         move(served, LATER)
         updates += listening.next(1)
     assert [update.event for update in updates] == [

@@ -42,6 +42,7 @@ from alpaca.trading.requests import (
     GetCalendarRequest,
     GetOptionContractsRequest,
     GetOrdersRequest,
+    GetPortfolioHistoryRequest,
     LimitOrderRequest,
     MarketOrderRequest,
     OptionLegRequest,
@@ -323,4 +324,58 @@ def test_long_chain_is_followed_over_its_pages(wire: Wire, monkeypatch: pytest.M
     chain = options.get_option_chain(OptionChainRequest(underlying_symbol="SPX", type="call"))
     assert len(chain) == 1500
     assert len(wire.seen) == 2
+    assert violations(wire) == []
+
+
+def test_options_are_exercised_through_the_client(wire: Wire) -> None:
+    trading = wire.client(TradingClient)
+    trading.submit_order(
+        MarketOrderRequest(
+            symbol=call(95), qty=3, side=OrderSide.BUY, time_in_force=TimeInForce.DAY
+        )
+    )
+    assert trading.exercise_options_position(call(95)) is None
+    assert {row.symbol: row.qty for row in trading.get_all_positions()} == {"XYZ": "300"}
+    with pytest.raises(APIError) as gone:
+        trading.exercise_options_position(call(95))
+    assert (gone.value.status_code, gone.value.code) == (403, 40310000)
+    with pytest.raises(APIError) as early:
+        trading.post(f"/positions/{put(95)}/do-not-exercise")
+    assert early.value.status_code == 403
+    wire.advance(datetime(2026, 11, 3, 9, 30, tzinfo=NEW_YORK))
+    kinds = {"activity_types": "OPEXC,OPTRD", "direction": "asc", "date": "2026-11-03"}
+    rows = trading.get("/account/activities", kinds)
+    assert [row["activity_type"] for row in rows] == ["OPEXC", "OPTRD"]
+    assert violations(wire) == []
+
+
+def test_portfolio_history_is_read_by_the_client(wire: Wire) -> None:
+    trading = wire.client(TradingClient)
+    trading.submit_order(condor())
+    wire.advance(datetime(2026, 11, 5, 12, tzinfo=NEW_YORK))
+    days = trading.get_portfolio_history(GetPortfolioHistoryRequest(period="1W", timeframe="1D"))
+    assert len(days.equity) == 4
+    assert days.profit_loss[0] == 0
+    assert days.equity[-1] == float(trading.get_account().equity)
+    minutes = trading.get_portfolio_history(GetPortfolioHistoryRequest(period="1D"))
+    assert (minutes.timeframe, len(minutes.timestamp)) == ("1Min", 151)
+    month = trading.get_portfolio_history()
+    assert month.timeframe == "1D"
+    assert violations(wire) == []
+
+
+def test_broker_orders_are_listed_by_the_client(wire: Wire) -> None:
+    """A spread that straddles the shares' price on its last day, in an account without cash."""
+    trading = wire.client(TradingClient)
+    for _ in range(2):
+        trading.submit_order(condor(expiration=NEAR, qty=9))
+    wire.market.share_price = 93.0
+    wire.advance(datetime(2026, 11, 20, 15, 15, tzinfo=NEW_YORK))
+    orders = trading.get_orders(GetOrdersRequest(status=QueryOrderStatus.ALL, nested=True))
+    own = [order for order in orders if order.client_order_id.startswith("broker-liquidation-")]
+    assert [(order.symbol, order.filled_qty, order.side.value) for order in own] == [
+        (put(95, NEAR), "18", "buy")
+    ]
+    fills = trading.get("/account/activities", {"activity_types": "FILL", "page_size": 1})
+    assert (fills[0]["order_id"], fills[0]["qty"]) == (str(own[0].id), "18")
     assert violations(wire) == []

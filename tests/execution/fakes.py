@@ -36,10 +36,19 @@ from mahler_pipelines.execution.broker import (
     OrderRequest,
     OrderStatus,
 )
+from mahler_pipelines.execution.broker_books import (
+    CashBeginning,
+    FindingRecord,
+    FindingStatus,
+    Holding,
+    KnownActivity,
+    LegSettlement,
+)
+from mahler_pipelines.execution.close_requests import CloseRequest, CloseWish
 from mahler_pipelines.execution.ledger import FillRecord, OrderPurpose, OrderRecord
 from mahler_pipelines.execution.trades import PositionMark, Trade, TradeStatus
 from mahler_pipelines.market.chains import ChainSnapshot
-from mahler_pipelines.market.data import BAR_COLUMNS, STOCK_QUOTE_COLUMNS
+from mahler_pipelines.market.data import BAR_COLUMNS, DIVIDEND_COLUMNS, STOCK_QUOTE_COLUMNS
 from mahler_pipelines.risk.trading_state import TradingState
 
 
@@ -56,6 +65,12 @@ class Rows:
     audit: list[AuditEvent] = field(default_factory=list)
     rules: dict[str, PlaybookRule] = field(default_factory=dict)
     state: tuple[TradingState, str] = (TradingState.ACTIVE, "")
+    activities: dict[str, KnownActivity] = field(default_factory=dict)
+    settlements: list[LegSettlement] = field(default_factory=list)
+    holdings: dict[str, Holding] = field(default_factory=dict)
+    findings: dict[str, FindingRecord] = field(default_factory=dict)
+    cash_beginning: CashBeginning | None = None
+    close_requests: list[CloseRequest] = field(default_factory=list)
 
     def savepoint(self) -> "Rows":
         return Rows(**{name: copy.copy(value) for name, value in vars(self).items()})
@@ -175,6 +190,7 @@ class FakeLedger:
         purpose: OrderPurpose | None = None,
         subject_id: str | None = None,
         intended_from: datetime | None = None,
+        rolls: str | None = None,
     ) -> tuple[OrderRecord, ...]:
         return tuple(
             row
@@ -183,6 +199,7 @@ class FakeLedger:
             and purpose in (None, row.purpose)
             and subject_id in (None, row.subject_id)
             and (intended_from is None or row.intended_at >= intended_from)
+            and rolls in (None, row.rolls)
         )
 
     def update_order(
@@ -211,6 +228,14 @@ class FakeLedger:
             average_fill_price=average_fill_price or row.average_fill_price,
         )
         self.audit("order_updated", client_order_id, {"to": to, "reason": reason}, at=at)
+        return True
+
+    def intend_cancel(self, client_order_id: str, *, reason: str, at: datetime) -> bool:
+        row = self._rows.orders[client_order_id]
+        if row.status.is_final:
+            return False
+        self._rows.orders[client_order_id] = replace(row, cancel_reason=reason)
+        self.audit("cancel_intended", client_order_id, {"reason": reason}, at=at)
         return True
 
     def add_fills(self, fills: Sequence[FillRecord]) -> int:
@@ -270,7 +295,80 @@ class FakeLedger:
             if trade_id in (None, row.trade_id) and (from_ is None or row.marked_at >= from_)
         )
 
-    def entries_on(self, session: date) -> int:
+    def add_activities(self, rows: Sequence[KnownActivity]) -> int:
+        new = [row for row in rows if row.id not in self._rows.activities]
+        self._rows.activities.update({row.id: row for row in new})
+        return len(new)
+
+    def activities(self) -> tuple[KnownActivity, ...]:
+        return tuple(sorted(self._rows.activities.values(), key=lambda row: row.day))
+
+    def book_activity(self, activity_id: str, quantity: int) -> None:
+        row = self._rows.activities[activity_id]
+        if quantity * row.left < 0 or abs(quantity) > abs(row.left):
+            raise IllegalTransition("activity", activity_id, str(row.left), str(quantity))
+        self._rows.activities[activity_id] = replace(
+            row, booked_quantity=row.booked_quantity + quantity
+        )
+
+    def add_settlements(self, rows: Sequence[LegSettlement]) -> None:
+        assert not {row.id for row in rows} & {row.id for row in self._rows.settlements}
+        self._rows.settlements += rows
+
+    def settlements(self, *, trade_id: str | None = None) -> tuple[LegSettlement, ...]:
+        rows = self._rows.settlements
+        return tuple(row for row in rows if trade_id in (None, row.trade_id))
+
+    def put_holding(self, holding: Holding, *, at: datetime) -> None:
+        self._rows.holdings[holding.id] = holding
+        self.audit("holding_put", holding.id, {}, at=at)
+
+    def holdings(self, *, open_only: bool = True) -> tuple[Holding, ...]:
+        rows = self._rows.holdings.values()
+        return tuple(row for row in rows if row.quantity or not open_only)
+
+    def put_finding(self, finding: FindingRecord) -> None:
+        before = self._rows.findings.get(finding.id)
+        self._rows.findings[finding.id] = finding
+        if before is None or (before.kind, before.status) != (finding.kind, finding.status):
+            kind = f"reconciliation.{finding.kind}"
+            self.audit(kind, finding.subject, {}, at=finding.last_seen)
+
+    def finding(self, finding_id: str) -> FindingRecord | None:
+        return self._rows.findings.get(finding_id)
+
+    def findings(
+        self, *, statuses: Sequence[FindingStatus] | None = None
+    ) -> tuple[FindingRecord, ...]:
+        rows = self._rows.findings.values()
+        return tuple(row for row in rows if statuses is None or row.status in statuses)
+
+    def begin_cash(self, beginning: CashBeginning) -> bool:
+        if self._rows.cash_beginning is not None:
+            return False
+        self._rows.cash_beginning = beginning
+        return True
+
+    def cash_beginning(self) -> CashBeginning | None:
+        return self._rows.cash_beginning
+
+    def request_close(self, request: CloseRequest) -> bool:
+        self._rows.close_requests.append(request)
+        return True
+
+    def close_requests(self, *, waiting_only: bool = False) -> tuple[CloseRequest, ...]:
+        rows = self._rows.close_requests
+        return tuple(row for row in rows if not waiting_only or row.taken_at is None)
+
+    def take_close_request(self, trade_id: str, *, at: datetime) -> bool:
+        taken = False
+        for place, row in enumerate(self._rows.close_requests):
+            if (row.trade_id, row.wish, row.taken_at) == (trade_id, CloseWish.CLOSE, None):
+                self._rows.close_requests[place] = replace(row, taken_at=at)
+                taken = True
+        return taken
+
+    def entries_on(self, session: date, *, besides: str | None = None) -> int:
         return len(
             {
                 row.subject_id
@@ -278,6 +376,7 @@ class FakeLedger:
                 if row.purpose is OrderPurpose.OPEN
                 and row.status is not OrderStatus.REJECTED
                 and row.intended_at.date() == session
+                and row.subject_id != besides
             }
         )
 
@@ -356,6 +455,7 @@ class FakeBroker:
         self.cancel_is_slow = False
         self.book: dict[str, BrokerOrder] = {}
         self.held: dict[str, int] = {}
+        self.averages: dict[str, Decimal] = {}
         self.cash = Decimal(100_000)
         self.history: list[BrokerActivity] = []
 
@@ -419,10 +519,7 @@ class FakeBroker:
                 paid = before.price * before.quantity + price * units * leg.ratio
                 price = paid / (done * leg.ratio)
             fills.append(LegFill(leg.symbol, leg.side, done * leg.ratio, price))
-            self.held[leg.symbol] = self.held.get(leg.symbol, 0) + (
-                leg.side.sign * units * leg.ratio
-            )
-            self.cash -= leg.side.sign * units * leg.ratio * 100 * self.prices[leg.symbol]
+            self.hold(leg.symbol, leg.side.sign * units * leg.ratio, self.prices[leg.symbol])
         full = done == order.quantity
         net = sum((fill.side.sign * fill.price for fill in fills), Decimal(0))
         self.book[client_order_id] = replace(
@@ -433,6 +530,35 @@ class FakeBroker:
             average_fill_price=net,
             fills=tuple(fills),
             filled_at=self.now,
+        )
+
+    def hold(self, symbol: str, quantity: int, price: Decimal) -> None:
+        """Move position, average and cash as a fill of this signed quantity does."""
+        before = self.held.get(symbol, 0)
+        after, average = before + quantity, self.averages.get(symbol, price)
+        if before * quantity >= 0 and after:
+            average = (average * before + price * quantity) / after
+        elif before * after < 0:
+            average = price
+        self.held[symbol], self.averages[symbol] = after, average
+        self.cash -= quantity * price * (100 if len(symbol) > 6 else 1)
+
+    def by_another_hand(self, symbol: str, quantity: int, price: str, *, row: str = "") -> None:
+        """Fill an order that the desk does not know; its row is in the history at once."""
+        self.hold(symbol, quantity, Decimal(price))
+        size = 100 if len(symbol) > 6 else 1
+        self.history.append(
+            BrokerActivity(
+                id=row or f"{self.now.isoformat()}::{symbol}{quantity}",
+                kind="FILL",
+                day=self.now.date(),
+                symbol=symbol,
+                quantity=Decimal(quantity),
+                price=Decimal(price),
+                net_amount=-quantity * size * Decimal(price),
+                order_id="another hand's",
+                raw={},
+            )
         )
 
     def end(self, client_order_id: str, status: OrderStatus) -> None:
@@ -465,7 +591,13 @@ class FakeBroker:
 
     def positions(self) -> tuple[BrokerPosition, ...]:
         return tuple(
-            BrokerPosition(symbol, quantity, Decimal(1), None, is_option=len(symbol) > 6)
+            BrokerPosition(
+                symbol,
+                quantity,
+                self.averages.get(symbol, Decimal(1)),
+                None,
+                is_option=len(symbol) > 6,
+            )
             for symbol, quantity in self.held.items()
             if quantity
         )
@@ -482,6 +614,8 @@ class FakeMarket:
         self.quotes = pd.DataFrame()
         self.levels: dict[str, float] = {}
         self.bars: list[tuple[str, date, float]] = []
+        self.ex_dates: list[tuple[str, date, float]] = []
+        self.dividends_asked: list[tuple[str, ...]] = []
         self.asked = 0
 
     def now(self) -> datetime:
@@ -518,12 +652,22 @@ class FakeMarket:
     def option_daily_bars(self, symbols: Sequence[str], *, start: date, end: date) -> pd.DataFrame:
         raise NotImplementedError
 
+    def dividends(self, underlyings: Sequence[str], *, start: date, end: date) -> pd.DataFrame:
+        self.dividends_asked.append(tuple(underlyings))
+        rows = [
+            (name, pd.Timestamp(day), amount, pd.NaT, False)
+            for name, day, amount in self.ex_dates
+            if name in underlyings and start <= day <= end
+        ]
+        return pd.DataFrame(rows, columns=list(DIVIDEND_COLUMNS)).astype(DIVIDEND_COLUMNS)
+
 
 class FakeLake:
-    """Keeps snapshots by their hash."""
+    """Keeps snapshots by their hash, and tables by session and scan."""
 
     def __init__(self) -> None:
         self.snapshots: dict[str, ChainSnapshot] = {}
+        self.tables: dict[tuple[str, date, str | None], pd.DataFrame] = {}
         self.pointers_moved = 0
 
     def add_snapshot(self, snapshot: ChainSnapshot, *, move_pointer: bool = True) -> str:
@@ -534,7 +678,8 @@ class FakeLake:
     def write(
         self, table: str, rows: pd.DataFrame, *, session: date, scan: str | None = None
     ) -> str:
-        raise NotImplementedError
+        self.tables[table, session, scan] = rows
+        return f"{table}/{session}/{scan}"
 
     def read(self, table: str, *, session: date, scan: str | None = None) -> pd.DataFrame:
         raise NotImplementedError
@@ -542,7 +687,12 @@ class FakeLake:
     def read_range(
         self, table: str, *, start: date, end: date, columns: tuple[str, ...] | None = None
     ) -> pd.DataFrame:
-        raise NotImplementedError
+        parts = [
+            rows.assign(session=session, scan=scan)
+            for (name, session, scan), rows in self.tables.items()
+            if name == table and start <= session <= end
+        ]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
     def has(self, table: str, *, session: date, scan: str | None = None) -> bool:
         raise NotImplementedError
@@ -584,10 +734,11 @@ def activity(
     quantity: int,
     price: str | None = None,
     net_amount: str = "0",
+    group: str | None = None,
 ) -> BrokerActivity:
     """One row of the account's history."""
     return BrokerActivity(
-        id=f"{day:%Y%m%d}::{symbol}{kind}",
+        id=f"{day:%Y%m%d}::{symbol}{kind}{quantity}",
         kind=kind,
         day=day,
         symbol=symbol,
@@ -595,7 +746,7 @@ def activity(
         price=None if price is None else Decimal(price),
         net_amount=Decimal(net_amount),
         order_id=None,
-        raw={"status": "executed"},
+        raw={"status": "executed", "group_id": group},
     )
 
 

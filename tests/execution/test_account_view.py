@@ -12,6 +12,7 @@ from mahler_pipelines.decisions.recommendation import Recommendation
 from mahler_pipelines.decisions.terms import ApprovalTerms
 from mahler_pipelines.errors import MissingData
 from mahler_pipelines.execution.account_view import (
+    GATES_ASKED,
     GateRecheck,
     account_view,
     current_exposure,
@@ -21,7 +22,7 @@ from mahler_pipelines.execution.broker import BrokerAccount, OrderStatus
 from mahler_pipelines.execution.desk_terms import DeskTerms
 from mahler_pipelines.execution.fills import LIVE_STATUSES
 from mahler_pipelines.execution.intents import opening_intent
-from mahler_pipelines.execution.ledger import OrderRecord
+from mahler_pipelines.execution.ledger import OrderPurpose, OrderRecord
 from mahler_pipelines.execution.submission import ExecutionStatus, Moment, execute
 from mahler_pipelines.execution.trades import Trade, TradeStatus
 from mahler_pipelines.market.chains import Scan
@@ -32,6 +33,7 @@ from mahler_pipelines.risk.limits import RiskLimits
 from mahler_pipelines.risk.trading_state import TradingState
 from mahler_pipelines.strategies.limits import ScreenLimits
 from mahler_pipelines.strategies.refusals import Refusal
+from tests.decisions.cases import proposal as proposed
 from tests.execution.fakes import FakeBook
 from tests.execution.scenes import (
     NOW,
@@ -82,6 +84,7 @@ def moment(**changes: Any) -> Moment:
         "underlying_price": Decimal("600.00"),
         "account": account(),
         "quotes": quote_table({}),
+        "snapshot_hash": "1" * 64,
     }
     return Moment(**(values | changes))
 
@@ -205,6 +208,17 @@ def test_a_market_that_has_not_moved_passes_the_recheck() -> None:
     assert recheck(book_with()) == ()
 
 
+def test_every_gates_answer_is_kept_with_its_numbers() -> None:
+    book = book_with()
+    recheck(book)
+    (event,) = [row for row in book.rows.audit if row.kind == GATES_ASKED]
+    assert event.subject == SHOWN.id
+    rows = {row["code"]: row for row in event.detail["gates"]}
+    assert list(rows) == [code.value for code in GateCode]
+    assert rows["buying_power"]["value"] == "1170.00"
+    assert Decimal(rows["buying_power"]["limit"]) == 90_000
+
+
 def test_drift_and_gates_are_told_together() -> None:
     found = recheck(
         book_with(trades=(trade(), later_copy(trade(), id="t-2"))),
@@ -218,6 +232,31 @@ def test_drift_and_gates_are_told_together() -> None:
         GateCode.BUYING_POWER.value,
         GateCode.DUPLICATE_POSITION.value,
     }
+
+
+@pytest.mark.parametrize("purpose", list(OrderPurpose))
+@pytest.mark.parametrize("status", list(OrderStatus))
+def test_nothing_is_opened_on_an_underlying_with_an_order_nobody_knows_about(
+    status: OrderStatus, purpose: OrderPurpose
+) -> None:
+    """Whatever the order is for; one that was sent and not answered is as unknown as any."""
+    other = order(status, purpose=purpose, client_order_id="o-other", subject_id=SHOWN.id, legs=())
+    limits = replace(RiskLimits(), positions_per_symbol=9)
+    found = recheck(book_with(orders=(other,)), terms(risk=limits))
+    asked = [row for row in found if row.context["gate"] == "unknown_order_on_underlying"]
+    assert bool(asked) == (status in (OrderStatus.SUBMITTED, OrderStatus.UNKNOWN))
+    assert all(row.context["orders"] == "o-other" for row in asked)
+    elsewhere = replace(other, underlying="QQQ")
+    found = recheck(book_with(orders=(elsewhere,)), terms(risk=limits))
+    assert "unknown_order_on_underlying" not in {row.context["gate"] for row in found}
+
+
+def test_nothing_is_proposed_on_an_underlying_with_an_order_nobody_knows_about() -> None:
+    book = book_with(orders=(order(OrderStatus.UNKNOWN, underlying="XYZ"),))
+    proposal = proposed(account=view_of(book), limits=replace(RiskLimits(), trades_per_day=9))
+    assert proposal.recommendation is None
+    assert proposal.refusal is not None
+    assert proposal.refusal.value == "unknown_order_on_underlying"
 
 
 def test_a_failed_gate_tells_value_and_limit() -> None:

@@ -79,7 +79,7 @@ def test_unfilled_attempt_is_cancelled_and_requoted_for_what_is_left() -> None:
     assert second.status is CloseStatus.CLOSED
     assert [order.quantity for order in scene.broker.submitted[1:]] == [3, 2]
     trade = scene.trade()
-    assert trade.exit_legs[0].price == Decimal("1.096667")
+    assert trade.exit_legs[0].price == Decimal("1.096666666667")
     assert trade.pnl_usd == Decimal("187.00")
     assert scene.broker.cash - 100_000 == trade.pnl_usd
 

@@ -57,10 +57,8 @@ def test_cash_settlement_is_worth_the_cash_that_moved() -> None:
     assert scene.trade().pnl_usd == Decimal("-705.00")
 
 
-@pytest.mark.parametrize("close", [570.0, 571.25])
-def test_assignment_of_both_legs_loses_the_width_wherever_it_closed(close: float) -> None:
+def test_assignment_of_both_legs_loses_the_width_and_leaves_no_shares() -> None:
     scene = expired_scene()
-    scene.market.bars = [("SPY", EXPIRATION, close)]
     scene.broker.history = [
         activity(SHORT.symbol, kind="OPASN", day=EXPIRATION, quantity=3),
         activity(
@@ -75,18 +73,32 @@ def test_assignment_of_both_legs_loses_the_width_wherever_it_closed(close: float
     assert outcome.reason is ExitReason.ASSIGNED
     assert scene.trade().exit_debit == Decimal(5)
     assert scene.trade().pnl_usd == Decimal("-1155.00"), "345 received, 1500 delivered"
+    assert scene.book.rows.holdings == {}
+    assert all(row.left == 0 for row in scene.book.rows.activities.values())
 
 
-def test_assignment_of_the_short_leg_alone_is_worth_its_intrinsic_value() -> None:
+def test_assignment_of_the_short_leg_alone_leaves_shares_that_carry_its_premium() -> None:
     scene = expired_scene()
-    scene.market.bars = [("SPY", EXPIRATION, 578.0)]
+    scene.broker.held["SPY"] = 300
     scene.broker.history = [
         activity(SHORT.symbol, kind="OPASN", day=EXPIRATION, quantity=3),
         activity(LONG.symbol, kind="OPEXP", day=EXPIRATION, quantity=-3),
     ]
     settle_expired(scene.desk)
-    assert scene.trade().exit_debit == Decimal(2)
-    assert scene.trade().exit_reason is ExitReason.ASSIGNED
+    trade = scene.trade()
+    assert trade.exit_reason is ExitReason.ASSIGNED
+    assert {leg.symbol: leg.price for leg in trade.exit_legs} == {
+        SHORT.symbol: Decimal("4.10"),
+        LONG.symbol: Decimal(0),
+    }
+    assert trade.pnl_usd == Decimal("-885.00"), "the long put's premium, 2.95 on 300 shares"
+    (shares,) = scene.book.rows.holdings.values()
+    assert (shares.symbol, shares.quantity, shares.average_price, shares.carried_price) == (
+        "SPY",
+        300,
+        Decimal("575.90"),
+        Decimal(580),
+    )
 
 
 def test_trade_waits_for_activities_that_are_not_there_yet() -> None:
@@ -96,7 +108,7 @@ def test_trade_waits_for_activities_that_are_not_there_yet() -> None:
     assert (outcome.reason, outcome.problem) == (None, f"no activity of {SHORT.symbol} yet")
     scene.broker.history = [activity(SHORT.symbol, kind="OPASN", day=EXPIRATION, quantity=3)]
     (outcome,) = settle_expired(scene.desk)
-    assert outcome.problem == f"no settlement price of {SHORT.symbol} yet"
+    assert outcome.problem == f"no activity of {LONG.symbol} yet"
     assert scene.trade().status is TradeStatus.OPEN
 
 

@@ -1,17 +1,16 @@
 """Reconciliation: differences between the broker's books and ours are named."""
 
 from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
 from mahler_pipelines.errors import BrokerUnavailable, CorruptData
 from mahler_pipelines.execution.broker import OrderStatus
-from mahler_pipelines.execution.reconciliation import (
-    Finding,
-    FindingKind,
-    reconcile,
-    settle_working_orders,
-)
+from mahler_pipelines.execution.broker_books import FindingKind, FindingStatus, RepairKind
+from mahler_pipelines.execution.findings import Finding
+from mahler_pipelines.execution.reconciliation import reconcile, settle_working_orders
 from tests.execution.fakes import Crash
 from tests.execution.scenes import LONG, SHORT, approved_scene, open_trade_scene
 
@@ -36,9 +35,12 @@ def test_every_kind_of_difference_is_named() -> None:
     scene.broker.held["SPY"] = 100
     findings = reconcile(scene.desk)
     assert findings == (
-        Finding(FindingKind.UNKNOWN_POSITION, "SPY", 0, 100),
-        Finding(FindingKind.MISSING_LEG, LONG.symbol, 3, 0),
-        Finding(FindingKind.QUANTITY_DIFFERS, SHORT.symbol, -3, -2),
+        Finding(FindingKind.UNKNOWN_POSITION, "SPY", Decimal(0), Decimal(100)),
+        Finding(FindingKind.MISSING_LEG, LONG.symbol, Decimal(3), Decimal(0)),
+        Finding(FindingKind.QUANTITY_DIFFERS, SHORT.symbol, Decimal(-3), Decimal(-2)),
+        Finding(
+            FindingKind.UNPAIRED_SHORT, SHORT.symbol, Decimal(0), Decimal(-2), "buy 2 to close"
+        ),
     )
 
 
@@ -55,16 +57,30 @@ def test_order_at_the_broker_that_the_ledger_gave_up_is_orphaned() -> None:
     assert finding.detail == "not in the ledger"
 
 
-def test_finding_is_written_once_per_session() -> None:
+def test_finding_is_one_row_however_often_it_is_seen_and_ends_when_it_has_gone() -> None:
     scene = open_trade_scene()
     scene.broker.held["SPY"] = 100
     for _ in range(3):
         reconcile(scene.desk)
-    kinds = [row.kind for row in scene.book.rows.audit if row.subject == "SPY"]
-    assert kinds == ["reconciliation.unknown_position"]
-    scene.later(days=1)
+        scene.later(hours=8)
+    (row,) = scene.book.rows.findings.values()
+    assert (row.status, row.last_seen - row.first_seen) == (
+        FindingStatus.OPEN,
+        timedelta(hours=16),
+    )
+    told = [message for message in scene.book.rows.outbox.values() if message["kind"] == "finding"]
+    assert [message["subject"] for message in told] == [row.id]
+    del scene.broker.held["SPY"]
+    assert reconcile(scene.desk) == ()
+    (row,) = scene.book.rows.findings.values()
+    assert (row.status, row.repair, row.resolved_by) == (
+        FindingStatus.REPAIRED,
+        RepairKind.GONE,
+        "mahler",
+    )
+    scene.broker.held["SPY"] = 100
     reconcile(scene.desk)
-    assert len([row for row in scene.book.rows.audit if row.subject == "SPY"]) == 2
+    assert len(scene.book.rows.findings) == 2
 
 
 def test_broker_that_cannot_be_read_changes_nothing_and_says_so() -> None:

@@ -72,6 +72,9 @@ class OptionBars:
         dtypes = {"symbol": "str", "root": "str", "expiration": "datetime64[us]"}
         return frame.astype({**dtypes, "right": "int8", "strike": "float64"})
 
+    def dividends(self, underlyings: Sequence[str], *, start: date, end: date) -> pd.DataFrame:
+        raise NotImplementedError
+
     def option_daily_bars(self, symbols: Sequence[str], *, start: date, end: date) -> pd.DataFrame:
         with self._lock:
             self.asked.append((start, end))

@@ -133,3 +133,19 @@ def test_sides() -> None:
     assert (Side.BUY.sign, Side.SELL.sign) == (1, -1)
     assert Side.BUY.opposite is Side.SELL
     assert _leg(Side.SELL, Right.CALL, 100, 3).signed_ratio == -3
+
+
+def test_counterparts_complete_the_pairs_of_put_call_parity() -> None:
+    """A leg whose counterpart is a leg already has none to add."""
+
+    def option(right: Right, strike: int) -> OptionContract:
+        return OptionContract("XYZ", EXPIRATION, right, Decimal(strike))
+
+    put = Leg(option(Right.PUT, 95), Side.SELL)
+    wing = Leg(option(Right.PUT, 90), Side.BUY)
+    assert Structure("bull_put_spread", (put, wing)).counterparts == (
+        option(Right.CALL, 95).symbol,
+        option(Right.CALL, 90).symbol,
+    )
+    call = Leg(option(Right.CALL, 95), Side.SELL)
+    assert Structure("straddle", (put, call)).counterparts == ()

@@ -33,6 +33,7 @@ SHARED = {
     "volatility_metrics",
     "screened_candidates",
     "past_volatilities",
+    "dividends",
 }
 BY_SCAN = {"theses", "recommendations"}
 BY_RECOMMENDATION = {"orders", "fills"}

@@ -14,17 +14,20 @@ from mahler_pipelines.decisions.recommendation import DecisionVerdict, Recommend
 from mahler_pipelines.errors import BrokerUnavailable
 from mahler_pipelines.execution.broker import OrderStatus
 from mahler_pipelines.execution.desk_terms import DeskTerms
-from mahler_pipelines.execution.intents import opening_intent
+from mahler_pipelines.execution.intents import closing_intent, opening_intent
+from mahler_pipelines.execution.trades import ExitReason, TradeStatus
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.sessions import NEW_YORK
 from mahler_pipelines.orchestration.sensors import (
     RECOMMENDATION_TAG,
     RETRY_AFTER,
     approval_sensor,
+    limit_walk_sensor,
     market_clock_sensor,
     reconciliation_sensor,
     run_failure_alert_sensor,
 )
+from mahler_pipelines.risk.trading_state import TradingState
 from mahler_pipelines.storage.ledger import SqlLedgerBook
 from tests.execution.fakes import FakeBroker
 from tests.execution.scenes import LONG, NOW, SHORT, recommendation, trade
@@ -165,6 +168,33 @@ class TestApprovals:
         assert requested(again) == [SHOWN.id]
         keys = {request.run_key for one in (first, again) for request in one.run_requests or []}
         assert len(keys) == 2, "a run key that was used once starts nothing"
+
+    def test_intent_of_a_killed_run_is_taken_up_again(
+        self,
+        instance: dg.DagsterInstance,
+        ledger: SqlLedgerBook,
+        terms: DeskTerms,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Its process died before the order left: once nobody holds the lease, another run goes."""
+        propose(ledger)
+        answer(ledger, DecisionVerdict.APPROVE)
+        first = evaluate(instance, ledger, terms)
+        limit, mid = Decimal("-1.10"), Decimal("-1.15")
+        intent = opening_intent(
+            SHOWN, attempt=1, limit_price=limit, mid=mid, at=NOW, run_id="run-1"
+        )
+        approved, executing = RecommendationStatus.APPROVED, RecommendationStatus.EXECUTING
+        with ledger.transaction("main") as book:
+            book.add_order(intent)
+            book.move_recommendation(SHOWN.id, expected=approved, to=executing, at=NOW)
+        tags = {RECOMMENDATION_TAG: SHOWN.id}
+        instance.create_run_for_job(idle, status=DagsterRunStatus.FAILURE, tags=tags)
+        monkeypatch.setattr("mahler_pipelines.orchestration.sensors.RETRY_AFTER", RETRY_AFTER * 0)
+        with ledger.lease("broker", account_id="main", holder="killed", seconds=60):
+            assert requested(evaluate(instance, ledger, terms, cursor=first.cursor)) == []
+        again = evaluate(instance, ledger, terms, cursor=first.cursor)
+        assert requested(again) == [SHOWN.id]
 
     def test_executed_recommendation_asks_for_nothing_more(
         self, instance: dg.DagsterInstance, ledger: SqlLedgerBook, terms: DeskTerms
@@ -402,6 +432,113 @@ class TestReconciliation:
         found = reconcile(instance, ledger, Silent(), terms)
         assert isinstance(found, str)
         assert "cannot be read" in found
+
+
+class TestLimitWalks:
+    """A step that is due starts one run; one that is not starts none."""
+
+    @staticmethod
+    def tick(
+        instance: dg.DagsterInstance, ledger: SqlLedgerBook, broker: object, terms: DeskTerms
+    ) -> list[dg.RunRequest]:
+        resources = {"ledger": ledger, "broker": broker, "terms": terms}
+        with dg.build_sensor_context(instance, resources=resources) as context:
+            found = limit_walk_sensor(context)
+        return list(found.run_requests or []) if isinstance(found, dg.SensorResult) else []
+
+    @staticmethod
+    def works(ledger: SqlLedgerBook) -> None:
+        """Leave the opening order of an approval working since NOW."""
+        propose(ledger)
+        answer(ledger, DecisionVerdict.APPROVE)
+        limit, mid = Decimal("-1.18"), Decimal("-1.22")
+        intent = opening_intent(SHOWN, attempt=1, limit_price=limit, mid=mid, at=NOW, run_id="r")
+        with ledger.transaction("main") as book:
+            book.add_order(intent)
+            book.move_recommendation(
+                SHOWN.id,
+                expected=RecommendationStatus.APPROVED,
+                to=RecommendationStatus.EXECUTING,
+                at=NOW,
+            )
+            for to in (OrderStatus.SUBMITTED, OrderStatus.ACKNOWLEDGED):
+                live = (OrderStatus.INTENDED, OrderStatus.SUBMITTED)
+                book.update_order(intent.client_order_id, expected=live, to=to, at=NOW)
+
+    def test_each_step_is_asked_for_once_when_it_is_due(
+        self,
+        instance: dg.DagsterInstance,
+        ledger: SqlLedgerBook,
+        broker: FakeBroker,
+        terms: DeskTerms,
+    ) -> None:
+        self.works(ledger)
+        keys = []
+        for seconds in (0, 29, 30, 31, 65):
+            broker.now = NOW + timedelta(seconds=seconds)
+            requests = self.tick(instance, ledger, broker, terms)
+            assert [one.partition_key for one in requests] == [SHOWN.id] * (seconds >= 30)
+            assert all(one.job_name == "order_execution" for one in requests)
+            keys += [one.run_key for one in requests]
+        assert len(keys) == 3
+        assert len(set(keys)) == 2, "the same step has the same key"
+
+    def test_step_whose_run_is_on_its_way_is_not_asked_for_again(
+        self,
+        instance: dg.DagsterInstance,
+        ledger: SqlLedgerBook,
+        broker: FakeBroker,
+        terms: DeskTerms,
+    ) -> None:
+        self.works(ledger)
+        broker.now = NOW + timedelta(seconds=30)
+        tags = {RECOMMENDATION_TAG: SHOWN.id}
+        instance.create_run_for_job(idle, status=DagsterRunStatus.STARTED, tags=tags)
+        assert self.tick(instance, ledger, broker, terms) == []
+
+    def test_halt_is_due_at_once(
+        self,
+        instance: dg.DagsterInstance,
+        ledger: SqlLedgerBook,
+        broker: FakeBroker,
+        terms: DeskTerms,
+    ) -> None:
+        self.works(ledger)
+        broker.now = NOW + timedelta(seconds=1)
+        with ledger.transaction("main") as book:
+            book.set_trading_state(TradingState.HALTED, reason="no", by="anna", at=NOW)
+        assert [one.partition_key for one in self.tick(instance, ledger, broker, terms)] == [
+            SHOWN.id
+        ]
+
+    def test_close_that_walks_starts_one_look(
+        self,
+        instance: dg.DagsterInstance,
+        ledger: SqlLedgerBook,
+        broker: FakeBroker,
+        terms: DeskTerms,
+    ) -> None:
+        held = replace(trade(), status=TradeStatus.CLOSING, exit_reason=ExitReason.PROFIT_TARGET)
+        intent = closing_intent(
+            held, attempt=1, quantity=3, limit_price=Decimal("0.46"), mid=None, at=NOW, run_id="r"
+        )
+        with ledger.transaction("main") as book:
+            book.add_recommendation(SHOWN, at=NOW)
+            book.open_trade(held)
+            book.add_order(replace(intent, status=OrderStatus.ACKNOWLEDGED))
+        broker.now = NOW + timedelta(seconds=29)
+        assert self.tick(instance, ledger, broker, terms) == []
+        broker.now = NOW + timedelta(seconds=30)
+        (request,) = self.tick(instance, ledger, broker, terms)
+        assert (request.job_name, request.partition_key) == ("position_watch", "2026-01-12")
+
+    def test_broker_is_not_asked_while_nothing_works(
+        self, instance: dg.DagsterInstance, ledger: SqlLedgerBook, terms: DeskTerms
+    ) -> None:
+        """An idle desk leaves the broker's rate limit alone; a silent one is a reason."""
+        assert self.tick(instance, ledger, object(), terms) == []
+        self.works(ledger)
+        assert self.tick(instance, ledger, Silent(), terms) == []
 
 
 @dg.op

@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 
 from mahler_pipelines.errors import BadInput
 from mahler_pipelines.pictures.equity_curve import equity_curve
-from mahler_pipelines.pictures.payoff import PayoffCurve, payoff
+from mahler_pipelines.pictures.payoff import Band, PayoffCurve, payoff
 from mahler_pipelines.pictures.premium import ImpliedAndRealised, volatility_premium
 from mahler_pipelines.pictures.ranks import ranks
 from mahler_pipelines.pictures.smile import Quotes, SmilePanel, smiles
@@ -72,6 +73,27 @@ def draw_ranks() -> bytes:
     return ranks({"SPX": 42.0, "VXX": 12.0, "BABA": math.nan}, threshold=30)
 
 
+PHONE = (720, 585)
+"""What goes into a card: nearly square, with letters for a phone."""
+
+
+@pytest.mark.parametrize("draw", [draw_payoff, draw_equity_curve])
+def test_what_cards_show_is_drawn_for_a_phone(draw: Callable[[], bytes]) -> None:
+    with Image.open(io.BytesIO(draw())) as picture:
+        assert picture.size == PHONE
+
+
+def test_the_cone_is_drawn_where_it_is_known() -> None:
+    """Its bands are further ink at the foot of the picture."""
+    curve = PayoffCurve(PRICES, PRICES - 425)
+    cone = (Band(0.68, 410.0, 440.0), Band(0.95, 395.0, 460.0))
+    plain, coned = (payoff("x", one, spot=425.0) for one in (curve, replace(curve, cone=cone)))
+    assert plain != coned
+    with Image.open(io.BytesIO(coned)) as picture:
+        foot = np.asarray(picture.convert("L"), dtype=np.float64)[395:455, 130:690]
+    assert (foot < 240).mean() > 0.1
+
+
 DRAWINGS: list[Callable[[], bytes]] = [
     draw_payoff,
     draw_premium,
@@ -117,7 +139,7 @@ def test_picture_is_a_small_png_with_something_on_it(draw: Callable[[], bytes]) 
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
     assert len(png) < 100_000
     with Image.open(io.BytesIO(png)) as picture:
-        assert picture.size == (640, 360)
+        assert picture.size in ((640, 360), PHONE)
         pixels = np.asarray(picture.convert("L"), dtype=np.float64)
     assert pixels.std() > 5
     assert (pixels < 200).mean() > 0.005

@@ -87,6 +87,8 @@ def test_what_the_marks_do_not_tell_is_not_available() -> None:
         (ExitReason.TIME_EXIT, "0.91", 18, LessonCode.TIME_EXIT_FLAT),
         (ExitReason.TIME_EXIT, "0.90", 18, LessonCode.TIME_EXIT_PROFIT),
         (ExitReason.TIME_EXIT, "1.10", 18, LessonCode.TIME_EXIT_LOSS),
+        (ExitReason.EXPIRY_CUTOFF, "0.20", 39, LessonCode.TIME_EXIT_PROFIT),
+        (ExitReason.EARLY_ASSIGNMENT, "4.80", 30, LessonCode.TIME_EXIT_LOSS),
         (ExitReason.EXPIRED, "0", 39, LessonCode.EXPIRED_WORTHLESS),
         (ExitReason.EXPIRED, "2.10", 39, LessonCode.EXPIRED_LOSS),
         (ExitReason.ASSIGNED, "5", 39, LessonCode.ASSIGNED),

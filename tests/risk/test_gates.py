@@ -84,6 +84,11 @@ def test_a_quiet_account_passes_every_gate() -> None:
             {"exposure": Exposure((held("XYZ", "1", "XYZ260206P00085000"),))},
             {"exposure": Exposure((held("XYZ", "1", "XYZ260206P00090000"),))},
         ),
+        (
+            GateCode.UNKNOWN_ORDER_ON_UNDERLYING,
+            {"unknown_orders": {"ABC": ("o-1",)}},
+            {"unknown_orders": {"ABC": ("o-1",), "XYZ": ("o-2",)}},
+        ),
         (GateCode.TRADING_STATE, {}, {"trading_state": TradingState.REDUCING}),
         (GateCode.TRADING_STATE, {}, {"trading_state": TradingState.HALTED}),
     ],
@@ -104,6 +109,15 @@ def test_values_are_measured_with_the_trade_in_them() -> None:
     assert found[GateCode.TRADES_PER_DAY].value == 4
     assert found[GateCode.POSITIONS_PER_SYMBOL].value == 2
     assert found[GateCode.BUYING_POWER].value == Decimal("800.00")
+
+
+def test_an_order_nobody_knows_about_is_named() -> None:
+    results = evaluate(
+        TRADE, replace(QUIET, unknown_orders={"XYZ": ("o-1", "o-2")}), RiskLimits()
+    )
+    (refusal,) = gate_refusals(results)
+    assert (refusal.value, refusal.limit) == ("2", "0")
+    assert refusal.context == {"outcome": "failed", "orders": "o-1 o-2"}
 
 
 def test_a_gain_is_no_daily_loss() -> None:

@@ -1,6 +1,7 @@
 """The ledger's contract, held by SQLite and by a real PostgreSQL."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -29,7 +30,7 @@ from mahler_pipelines.errors import (
     MissingData,
 )
 from mahler_pipelines.execution.broker import OrderStatus
-from mahler_pipelines.execution.ledger import OrderPurpose
+from mahler_pipelines.execution.ledger import NEVER_SENT, OrderPurpose
 from mahler_pipelines.execution.trades import ExitReason, TradeStatus
 from mahler_pipelines.risk.trading_state import TradingState
 from mahler_pipelines.storage.ledger import SqlLedger, SqlLedgerBook
@@ -251,12 +252,68 @@ def test_pending_executions_are_approved_and_decided_oldest_decision_first(
                 ledger.add_decision(samples.decision(name, decided_at=later(10 - place)))
             if name != "r-4":
                 ledger.move_recommendation(name, expected=pending, to=approved, at=NOW)
+        ledger.add_order(samples.order("o-2", subject_id="r-2", status=OrderStatus.SUBMITTED))
         ledger.move_recommendation(
             "r-2", expected=approved, to=RecommendationStatus.EXECUTING, at=NOW
         )
     assert book.pending_executions("main") == ("r-3", "r-1")
     assert book.pending_executions("main", since=later(9)) == ("r-1",)
     assert book.pending_executions("other") == ()
+
+
+@pytest.mark.parametrize(
+    ("orders", "waits"),
+    [
+        ((), True),
+        ((OrderStatus.INTENDED,), True),
+        ((OrderStatus.REJECTED,), True),
+        ((OrderStatus.REJECTED, OrderStatus.INTENDED), True),
+        ((OrderStatus.SUBMITTED,), False),
+        ((OrderStatus.UNKNOWN,), False),
+        ((OrderStatus.ACKNOWLEDGED, OrderStatus.INTENDED), False),
+        ((OrderStatus.CANCELLED,), False),
+    ],
+)
+def test_what_a_dead_execution_never_sent_is_to_be_executed_again(
+    book: SqlLedgerBook, orders: tuple[OrderStatus, ...], waits: bool
+) -> None:
+    """Unless any order of it may have left: such a one is asked after, never taken up again."""
+    with book.transaction("main") as ledger:
+        lead_to(ledger, "r-1", RecommendationStatus.EXECUTING)
+        ledger.add_decision(samples.decision("r-1"))
+        for place, status in enumerate(orders):
+            reason = NEVER_SENT if status is OrderStatus.REJECTED else ""
+            ledger.add_order(samples.order(f"o-{place}", status=status, status_reason=reason))
+        ledger.add_order(samples.order("o-close", purpose=OrderPurpose.CLOSE, subject_id="t-1"))
+    found = ("r-1",) if waits else ()
+    assert book.pending_executions("main") == found
+    with book.lease("broker-closing", account_id="main", holder="closing", seconds=60):
+        assert book.pending_executions("main") == found
+    with book.lease("broker", account_id="other", holder="another desk", seconds=60):
+        assert book.pending_executions("main") == found
+    with book.lease("broker", account_id="main", holder="at work", seconds=60):
+        assert book.pending_executions("main") == ()
+
+
+def test_a_refusal_of_the_broker_is_not_taken_up_again(book: SqlLedgerBook) -> None:
+    with book.transaction("main") as ledger:
+        lead_to(ledger, "r-1", RecommendationStatus.EXECUTING)
+        ledger.add_decision(samples.decision("r-1"))
+        ledger.add_order(samples.order(status=OrderStatus.REJECTED, status_reason="no power"))
+    assert book.pending_executions("main") == ()
+
+
+def test_a_dead_holders_lease_holds_nothing_back_once_it_has_expired(book: SqlLedgerBook) -> None:
+    with book.transaction("main") as ledger:
+        lead_to(ledger, "r-1", RecommendationStatus.EXECUTING)
+        ledger.add_decision(samples.decision("r-1"))
+        ledger.add_order(samples.order())
+    with book.lease("broker", account_id="main", holder="dead", seconds=0.4):
+        assert book.pending_executions("main") == ()
+        deadline = time.monotonic() + 10
+        while not book.pending_executions("main"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_pending_executions_do_not_wait_for_a_writer(book: SqlLedgerBook, ledger_url: str) -> None:
@@ -453,6 +510,31 @@ def test_update_order_is_guarded_and_keeps_what_is_not_named(book: SqlLedgerBook
     )
 
 
+def test_cancel_is_intended_once_an_order_lives_and_never_after(book: SqlLedgerBook) -> None:
+    with book.transaction("main") as ledger:
+        ledger.add_order(samples.order())
+        assert ledger.intend_cancel("o-1", reason="next_step", at=later(1))
+        found = ledger.order("o-1")
+        assert found == samples.order(cancel_reason="next_step")
+        assert ledger.audit_events(subject="o-1")[-1].kind == "cancel_intended"
+        ledger.update_order(
+            "o-1", expected=[OrderStatus.INTENDED], to=OrderStatus.CANCELLED, at=later(2)
+        )
+        assert not ledger.intend_cancel("o-1", reason="again", at=later(3))
+        with pytest.raises(MissingData):
+            ledger.intend_cancel("o-9", reason="next_step", at=later(3))
+
+
+def test_fill_keeps_its_mid_and_slippage(book: SqlLedgerBook) -> None:
+    fill = samples.fill(
+        ask=Decimal("2.24"), mid=Decimal("2.17"), slippage=Decimal("0.02"), quoted_at=later(2)
+    )
+    with book.transaction("main") as ledger:
+        ledger.add_order(samples.order())
+        ledger.add_fills([fill])
+        assert ledger.fills() == (fill,)
+
+
 def test_fills_are_added_once_and_need_their_order(book: SqlLedgerBook) -> None:
     second = samples.fill("f-2", filled_at=NOW, bid=None)
     with book.transaction("main") as ledger:
@@ -482,6 +564,7 @@ def test_entries_count_recommendations_of_the_new_york_day_that_were_not_refused
         for order in orders:
             ledger.add_order(order)
         assert ledger.entries_on(SESSION) == 2
+        assert ledger.entries_on(SESSION, besides="r-1") == 1
         assert ledger.entries_on(date(2024, 1, 4)) == 1
 
 

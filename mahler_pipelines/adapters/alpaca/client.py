@@ -2,13 +2,15 @@
 
 alpaca-py waits for ever and repeats a POST by itself after 429 and 504; here every request has a
 timeout, a write is sent once, and only reads are repeated. Its session is not safe across threads,
-so each thread has its own clients. The package is imported when the first client is made.
+so each thread has its own clients. The package is imported when the first client is made. Where
+there is a request budget, every request takes its turn in it, and every answer informs it.
 """
 
 import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,11 +18,14 @@ from urllib.parse import urlsplit
 import tenacity
 
 from mahler_pipelines.adapters.alpaca import errors
+from mahler_pipelines.adapters.alpaca.turns import LONGEST_WAITS, Turns
 from mahler_pipelines.adapters.alpaca.wire_models import Page, read_as
 from mahler_pipelines.errors import BrokerUnavailable
+from mahler_pipelines.execution.request_budget import Api, RequestBudget, Urgency
 
 if TYPE_CHECKING:
     from alpaca.common.rest import RESTClient
+    from requests import Response
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +38,8 @@ class AlpacaConnection:
 
     URLs are scheme, host and port only, for the local exchange; None means Alpaca itself. The wait
     between attempts of a read doubles from `first_wait_seconds` up to `longest_wait_seconds`.
+    `budget` is what all processes send together, None where nobody counts; `longest_turns` says how
+    long a request waits for its turn there.
     """
 
     key_id: str
@@ -45,6 +52,10 @@ class AlpacaConnection:
     read_attempts: int = 5
     first_wait_seconds: float = 0.5
     longest_wait_seconds: float = 8.0
+    budget: RequestBudget | None = field(default=None, repr=False)
+    longest_turns: Mapping[Urgency, float] = field(
+        default_factory=lambda: LONGEST_WAITS, repr=False
+    )
 
 
 class AlpacaClients:
@@ -53,6 +64,7 @@ class AlpacaClients:
     def __init__(self, connection: AlpacaConnection) -> None:
         self._connection = connection
         self._of_thread = threading.local()
+        self._turns = Turns(connection.budget, connection.longest_turns)
         self._all: weakref.WeakSet[RESTClient] = weakref.WeakSet()
         self._again = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(connection.read_attempts),
@@ -75,14 +87,26 @@ class AlpacaClients:
         """This thread's client of share data."""
         return self._client("stocks", self._make_stocks)
 
-    def read(self, client: "RESTClient", path: str, params: Mapping[str, Any] | None = None) -> Any:
+    def corporate_actions(self) -> "RESTClient":
+        """This thread's client of corporate actions."""
+        return self._client("corporate_actions", self._make_corporate_actions)
+
+    def read(
+        self,
+        client: "RESTClient",
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        urgency: Urgency = Urgency.LOOK,
+    ) -> Any:
         """GET a path, again after 408, 429, 5xx, timeouts, broken connections and broken answers.
 
-        Raises `BrokerUnavailable` with status and code when there is no answer in the end.
+        Raises `BrokerUnavailable` with status and code when there is no answer in the end, and when
+        its turn does not come.
         """
 
         def once() -> Any:
-            with errors.translated_read(path):
+            with self._in_turn(client, urgency, f"GET {path}"), errors.translated_read(path):
                 answer = client.get(path, dict(params or {}))
             if answer is None:
                 raise errors.Transient(f"GET {path}: the answer is empty")
@@ -94,7 +118,12 @@ class AlpacaClients:
             raise BrokerUnavailable(str(error), status=error.status, code=error.code) from error
 
     def pages(
-        self, client: "RESTClient", path: str, params: Mapping[str, Any]
+        self,
+        client: "RESTClient",
+        path: str,
+        params: Mapping[str, Any],
+        *,
+        urgency: Urgency = Urgency.LOOK,
     ) -> Iterator[Mapping[str, Any]]:
         """GET every page of a path whose answers carry `next_page_token`.
 
@@ -103,7 +132,7 @@ class AlpacaClients:
         asked = dict(params)
         seen: set[str] = set()
         while True:
-            page = self.read(client, path, asked)
+            page = self.read(client, path, asked, urgency=urgency)
             token = read_as(Page, page, what=f"GET {path}").next_page_token
             yield page
             if token is None:
@@ -124,13 +153,27 @@ class AlpacaClients:
             "POST": lambda: client.post(path, dict(body or {})),
             "DELETE": lambda: client.delete(path),
         }
-        with errors.translated_write(method, path):
+        what = f"{method} {path}"
+        with self._in_turn(client, Urgency.ORDER, what), errors.translated_write(method, path):
             return send[method]()
 
     def close(self) -> None:
         """Close the connections of every thread's clients."""
         for client in tuple(self._all):
             _session(client).close()
+
+    @contextmanager
+    def _in_turn(self, client: "RESTClient", urgency: Urgency, what: str) -> Iterator[None]:
+        """Wait for a turn, and hand on what the answer says of Alpaca's own count."""
+        is_trading = client is getattr(self._of_thread, "trading", None)
+        api = Api.TRADING if is_trading else Api.DATA
+        turn = self._turns.wait(api, urgency, what=what)
+        self._of_thread.told = None
+        try:
+            yield
+        finally:
+            if (told := self._of_thread.told) is not None:
+                self._turns.learn(api, turn, *told)
 
     def _client(self, name: str, make: Callable[[], "RESTClient"]) -> "RESTClient":
         known: RESTClient | None = getattr(self._of_thread, name, None)
@@ -148,11 +191,16 @@ class AlpacaClients:
         # The client's constructor offers no way to say "never repeat": 0 counts as not given.
         client._retry = 0  # noqa: SLF001
         session = _session(client)
+        # alpaca-py keeps status and headers to itself.
+        session.hooks["response"].append(self._keep_told)
         timeout = (self._connection.connect_seconds, self._connection.answer_seconds)
         for scheme in ("http://", "https://"):
             session.mount(scheme, TimeoutAdapter(timeout))
         # A proxy of the environment does not reach the local exchange.
         session.trust_env = urlsplit(_base_url(client)).hostname not in _LOOPBACK
+
+    def _keep_told(self, answer: "Response", *_: Any, **__: Any) -> None:
+        self._of_thread.told = (answer.status_code, answer.headers)
 
     def _make_trading(self) -> "RESTClient":
         from alpaca.trading.client import TradingClient
@@ -179,6 +227,14 @@ class AlpacaClients:
 
         mine = self._connection
         return StockHistoricalDataClient(
+            mine.key_id, mine.secret_key, raw_data=True, url_override=mine.data_url
+        )
+
+    def _make_corporate_actions(self) -> "RESTClient":
+        from alpaca.data.historical.corporate_actions import CorporateActionsClient
+
+        mine = self._connection
+        return CorporateActionsClient(
             mine.key_id, mine.secret_key, raw_data=True, url_override=mine.data_url
         )
 

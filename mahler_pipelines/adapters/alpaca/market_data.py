@@ -8,29 +8,24 @@ from typing import Any
 import pandas as pd
 
 from mahler_pipelines.adapters.alpaca.chain_frames import (
+    OccSymbols,
     bars_frame,
-    contracts_frame,
-    join_chain,
-    parse_symbols,
-    snapshots_frame,
+    chain_frame,
+    share_prices,
+    standard_contracts,
     stock_quotes_frame,
 )
 from mahler_pipelines.adapters.alpaca.client import AlpacaClients, AlpacaConnection
+from mahler_pipelines.adapters.alpaca.dividends import dividends_frame, read_dividends
 from mahler_pipelines.adapters.alpaca.trading import read_clock
-from mahler_pipelines.adapters.alpaca.wire_models import (
-    WireBar,
-    WireBars,
-    WireContract,
-    WireContracts,
-    WireSnapshot,
-    WireSnapshots,
-    read_as,
-)
+from mahler_pipelines.adapters.alpaca.wire_columns import WireRows
+from mahler_pipelines.adapters.alpaca.wire_models import read_as
 from mahler_pipelines.errors import BrokerUnavailable
+from mahler_pipelines.execution.request_budget import Urgency
 from mahler_pipelines.market.chains import empty_quotes
 from mahler_pipelines.market.data import BAR_COLUMNS, OPTION_BAR_COLUMNS
 from mahler_pipelines.market.sessions import NEW_YORK
-from mahler_pipelines.options.contracts import underlying_of
+from mahler_pipelines.options.contracts import INDEX_ROOTS, underlying_of
 
 _log = logging.getLogger(__name__)
 
@@ -74,47 +69,46 @@ class AlpacaMarketData:
         """
         params = _expirations(expires_from, expires_to)
         params |= {"feed": self._option_feed, "limit": SNAPSHOTS_PER_PAGE}
-        snapshots = self._snapshots(f"/options/snapshots/{underlying}", params)
-        contracts = self._contracts(underlying, _expirations(expires_from, expires_to))
-        if not snapshots and not contracts:
+        path = f"/options/snapshots/{underlying}"
+        snapshots = self._snapshots(path, params, urgency=Urgency.SCAN)
+        box = _expirations(expires_from, expires_to)
+        contracts = self._contracts(underlying, box, urgency=Urgency.SCAN)
+        if not len(snapshots) and not len(contracts):
             return empty_quotes()
-        return join_chain(
-            snapshots_frame(snapshots),
-            contracts_frame(contracts),
-            underlying_prices=self._underlying_prices([underlying]),
+        prices = share_prices(self._stock_rows([underlying], urgency=Urgency.SCAN))
+        return chain_frame(
+            snapshots,
+            standard_contracts(contracts),
+            underlying_prices=prices,
             underlying=underlying,
         )
 
     def option_quotes(self, symbols: Sequence[str]) -> pd.DataFrame:
         """Quotes of these contracts; symbols that Alpaca does not know are left out."""
         wanted = tuple(dict.fromkeys(symbols))
-        snapshots: dict[str, WireSnapshot] = {}
+        path, found = "/options/snapshots", dict[str, Any]()
         for some in _chunks(wanted):
             params: dict[str, Any] = {"symbols": ",".join(some), "feed": self._option_feed}
             params["limit"] = SNAPSHOTS_PER_PAGE
-            snapshots |= self._snapshots("/options/snapshots", params)
-        if not snapshots:
+            rows = self._snapshots(path, params, urgency=Urgency.LOOK)
+            found |= zip(rows.names, rows.rows, strict=True)
+        if not found:
             return empty_quotes()
-        parsed = parse_symbols(list(snapshots))
+        parsed = OccSymbols.parse(list(found)).frame()
         underlyings = parsed["root"].map(underlying_of)
-        contracts = [
-            contract
-            for name, group in parsed.groupby(underlyings.to_numpy())
-            for contract in self._listed_beside(str(name), group)
-            if contract.symbol in snapshots
-        ]
-        return join_chain(
-            snapshots_frame(snapshots),
-            contracts_frame(contracts),
-            underlying_prices=self._underlying_prices(sorted(set(underlyings))),
+        listed: dict[str, float] = {}
+        for name, group in parsed.groupby(underlyings.to_numpy()):
+            listed |= standard_contracts(self._listed_beside(str(name), group))
+        shares = self._stock_rows(sorted(set(underlyings)), urgency=Urgency.LOOK)
+        return chain_frame(
+            WireRows(f"GET {path}", list(found), list(found.values())),
+            {name: interest for name, interest in listed.items() if name in found},
+            underlying_prices=share_prices(shares),
         )
 
     def stock_quotes(self, underlyings: Sequence[str]) -> pd.DataFrame:
         """Latest quotes, columns `STOCK_QUOTE_COLUMNS`; unknown symbols are left out."""
-        found: dict[str, WireSnapshot] = {}
-        for some in _chunks(tuple(dict.fromkeys(underlyings))):
-            found |= self._stock_snapshots(some)
-        return stock_quotes_frame(found)
+        return stock_quotes_frame(self._stock_rows(underlyings, urgency=Urgency.LOOK))
 
     def daily_bars(self, underlyings: Sequence[str], *, start: date, end: date) -> pd.DataFrame:
         """Completed daily bars from start to end inclusive, columns `BAR_COLUMNS`."""
@@ -137,51 +131,74 @@ class AlpacaMarketData:
         Columns symbol, root, expiration, right, strike.
         """
         params = _expirations(expires_from, expires_to)
-        found = contracts_frame(self._contracts(underlying, params, active=active))
-        return found[["symbol", "root", "expiration", "right", "strike"]]
+        rows = self._contracts(underlying, params, active=active, urgency=Urgency.SCAN)
+        return OccSymbols.parse(list(standard_contracts(rows))).frame()
+
+    def dividends(self, underlyings: Sequence[str], *, start: date, end: date) -> pd.DataFrame:
+        """Declared cash dividends that go ex from start to end, columns `DIVIDEND_COLUMNS`.
+
+        An index pays none and is not asked about.
+        """
+        indices = {underlying for underlying, _ in INDEX_ROOTS.values()}
+        names = [name for name in dict.fromkeys(underlyings) if name not in indices]
+        found = [
+            read_dividends(self._clients, some, start=start, end=end) for some in _chunks(names)
+        ]
+        filled = [part for part in found if len(part)]
+        return pd.concat(filled, ignore_index=True) if filled else dividends_frame([])
 
     def close(self) -> None:
         """Close the connections."""
         self._clients.close()
 
-    def _snapshots(self, path: str, params: Mapping[str, Any]) -> dict[str, WireSnapshot]:
-        found: dict[str, WireSnapshot] = {}
-        for page in self._clients.pages(self._clients.options(), path, params):
-            found |= read_as(WireSnapshots, page, what=f"GET {path}").snapshots
-        return found
+    def _snapshots(self, path: str, params: Mapping[str, Any], *, urgency: Urgency) -> WireRows:
+        pages = self._clients.pages(self._clients.options(), path, params, urgency=urgency)
+        found: dict[str, Any] = {}
+        for page in pages:
+            rows = WireRows.by_name(page.get("snapshots"), what=f"GET {path}")
+            found |= zip(rows.names, rows.rows, strict=True)
+        return WireRows(f"GET {path}", list(found), list(found.values()))
 
     def _contracts(
-        self, underlying: str, params: Mapping[str, Any], *, active: bool = True
-    ) -> list[WireContract]:
+        self,
+        underlying: str,
+        params: Mapping[str, Any],
+        *,
+        urgency: Urgency,
+        active: bool = True,
+    ) -> WireRows:
         asked = {"underlying_symbols": underlying, "limit": CONTRACTS_PER_PAGE, **params}
         asked["status"] = "active" if active else "inactive"
         path = "/options/contracts"
-        return [
-            contract
-            for page in self._clients.pages(self._clients.trading(), path, asked)
-            for contract in read_as(WireContracts, page, what=f"GET {path}").option_contracts
-        ]
+        pages = self._clients.pages(self._clients.trading(), path, asked, urgency=urgency)
+        names: list[str] = []
+        rows: list[Mapping[str, Any]] = []
+        for page in pages:
+            some = WireRows.named_by(page.get("option_contracts"), "symbol", what=f"GET {path}")
+            names += some.names
+            rows += some.rows
+        return WireRows(f"GET {path}", names, rows)
 
-    def _listed_beside(self, underlying: str, symbols: pd.DataFrame) -> list[WireContract]:
+    def _listed_beside(self, underlying: str, symbols: pd.DataFrame) -> WireRows:
         """Listings in the box of expirations and strikes around some contracts."""
         first, last = symbols["expiration"].min().date(), symbols["expiration"].max().date()
         params = _expirations(first, last)
         params["strike_price_gte"] = f"{symbols['strike'].min():g}"
         params["strike_price_lte"] = f"{symbols['strike'].max():g}"
-        return self._contracts(underlying, params)
+        return self._contracts(underlying, params, urgency=Urgency.LOOK)
 
-    def _underlying_prices(self, underlyings: Sequence[str]) -> dict[str, float]:
-        """Mid of the share's quote, else its last trade; absent where Alpaca has neither."""
-        quotes = self.stock_quotes(underlyings)
-        mid = (quotes["bid"] + quotes["ask"]) / 2
-        price = mid.where((quotes["bid"] > 0) & (quotes["ask"] > 0), quotes["last"])
-        return dict(zip(quotes["underlying"], price, strict=True))
+    def _stock_rows(self, underlyings: Sequence[str], *, urgency: Urgency) -> WireRows:
+        found: dict[str, Any] = {}
+        for some in _chunks(tuple(dict.fromkeys(underlyings))):
+            found |= self._stock_snapshots(some, urgency)
+        known = {name: row for name, row in found.items() if row is not None}
+        return WireRows.by_name(known, what="GET /stocks/snapshots")
 
-    def _stock_snapshots(self, underlyings: Sequence[str]) -> dict[str, WireSnapshot]:
+    def _stock_snapshots(self, underlyings: Sequence[str], urgency: Urgency) -> dict[str, Any]:
         params = {"symbols": ",".join(underlyings), "feed": self._stock_feed}
         path = "/stocks/snapshots"
         try:
-            answer = self._clients.read(self._clients.stocks(), path, params)
+            answer = self._clients.read(self._clients.stocks(), path, params, urgency=urgency)
         except BrokerUnavailable as error:
             if error.status not in _NO_SUCH_SYMBOL:
                 raise
@@ -189,10 +206,9 @@ class AlpacaMarketData:
                 _log.warning("no share quote of %s: %s", underlyings[0], error)
                 return {}
             # One unknown symbol refuses them all: ask for each.
-            each = (self._stock_snapshots([name]) for name in underlyings)
+            each = (self._stock_snapshots([name], urgency) for name in underlyings)
             return {name: snapshot for found in each for name, snapshot in found.items()}
-        known = read_as(dict[str, WireSnapshot | None], answer, what=f"GET {path}")
-        return {name: snapshot for name, snapshot in known.items() if snapshot is not None}
+        return read_as(dict[str, Any], answer, what=f"GET {path}")
 
     def _bars(
         self,
@@ -202,8 +218,9 @@ class AlpacaMarketData:
         start: date,
         end: date,
         extra: Mapping[str, Any],
-    ) -> dict[str, list[WireBar]]:
-        found: dict[str, list[WireBar]] = {}
+    ) -> WireRows:
+        names: list[str] = []
+        bars: list[Mapping[str, Any]] = []
         for some in _chunks(tuple(dict.fromkeys(symbols))):
             # A bar's time is midnight in New York, which is later than midnight UTC of its day.
             params = {
@@ -214,10 +231,11 @@ class AlpacaMarketData:
                 "limit": BARS_PER_PAGE,
                 **extra,
             }
-            for page in self._clients.pages(client, path, params):
-                for name, bars in read_as(WireBars, page, what=f"GET {path}").bars.items():
-                    found.setdefault(name, []).extend(bars)
-        return found
+            for page in self._clients.pages(client, path, params, urgency=Urgency.SCAN):
+                rows = WireRows.by_list(page.get("bars"), what=f"GET {path}")
+                names += rows.names
+                bars += rows.rows
+        return WireRows(f"GET {path}", names, bars)
 
     def _completed(self, bars: pd.DataFrame, start: date, end: date) -> pd.DataFrame:
         """Leave out what lies outside the range and the session that has not closed yet."""

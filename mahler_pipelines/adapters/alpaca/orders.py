@@ -114,6 +114,7 @@ def broker_order(answer: object, *, what: str) -> BrokerOrder:
         submitted_at=wire.submitted_at,
         filled_at=wire.filled_at,
         raw=dict(answer) if isinstance(answer, dict) else {},
+        leg_ids=tuple(leg.id for leg in wire.legs or () if leg.id),
     )
 
 

@@ -90,6 +90,7 @@ class WirePosition(WireModel):
 class WireLeg(WireModel):
     """A leg of a multi-leg order, or the order itself where it has one leg."""
 
+    id: Text = None
     symbol: Text = None
     side: Text = None
     position_intent: Text = None

@@ -38,6 +38,7 @@ class Draw(IntEnum):
     VOLUME = 12
     LAST = 13
     SHARE_QUOTE = 14
+    ASSIGNMENT = 16
 
 
 def seed_key(seed: int) -> KeyArray:

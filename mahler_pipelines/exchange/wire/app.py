@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -25,16 +26,23 @@ from mahler_pipelines.exchange.engine import Exchange
 from mahler_pipelines.exchange.faults import NO_FAULTS, FaultPlan
 from mahler_pipelines.exchange.faults_due import FaultBook
 from mahler_pipelines.exchange.wire import (
+    activities,
+    closing,
     contracts,
     control,
+    corporate_actions,
+    exercises,
     option_stream,
     options,
+    orders,
+    portfolio,
     stocks,
     stream,
     trading,
 )
 from mahler_pipelines.exchange.wire.errors import INTERNAL, RATE_LIMITED, WireRefusal, unprocessable
 from mahler_pipelines.exchange.wire.faults import Faulted
+from mahler_pipelines.exchange.wire.record import Recorded, WireRecord, folder_of_environment
 from mahler_pipelines.exchange.wire.sockets import Streams
 
 REQUESTS_PER_MINUTE = 100_000
@@ -42,27 +50,30 @@ REQUESTS_PER_MINUTE = 100_000
 
 JOURNAL_LENGTH = control.LONGEST_JOURNAL
 _TICK_SECONDS = 0.25
+_DATA_PATHS = ("/v1beta1/", "/v2/stocks/", "/v1/")
 
 
 @dataclass(slots=True)
 class RateLimit:
-    """Requests of each account in the running minute of real time."""
+    """Requests of each account in the running minute of real time, market data apart."""
 
     per_minute: int
     seconds: Callable[[], float] = time.time
+    minute_seconds: int = 60
     _minute: int = 0
-    _counts: dict[str, int] = field(default_factory=dict)
+    _counts: dict[tuple[str, bool], int] = field(default_factory=dict)
 
-    def spend(self, account: str) -> dict[str, str]:
+    def spend(self, account: str, path: str) -> dict[str, str]:
         """Count a request and return its headers; raise 429 beyond the limit."""
-        minute = int(self.seconds()) // 60
+        minute = int(self.seconds()) // self.minute_seconds
         if minute != self._minute:
             self._minute, self._counts = minute, {}
-        used = self._counts[account] = self._counts.get(account, 0) + 1
+        counted = (account, path.startswith(_DATA_PATHS))
+        used = self._counts[counted] = self._counts.get(counted, 0) + 1
         headers = {
             "X-RateLimit-Limit": str(self.per_minute),
             "X-RateLimit-Remaining": str(max(0, self.per_minute - used)),
-            "X-RateLimit-Reset": str((minute + 1) * 60),
+            "X-RateLimit-Reset": str((minute + 1) * self.minute_seconds),
         }
         if used > self.per_minute:
             raise RateLimited(headers)
@@ -141,6 +152,7 @@ class Gatekeeper:
             return
         # The scope tells it to what stands in front of this application, and judges its wire.
         entry["fault"] = scope["fault"] = count.rule.label
+        scope["fault_kind"] = count.rule.fault.kind
         faulted = Faulted(self._app, self._exchange, scope, receive, send, entry, headers)
         await faulted.play(count)
 
@@ -152,7 +164,7 @@ class Gatekeeper:
         if account is None:
             raise WireRefusal(401, None, "unauthorized")
         scope["account"] = entry["account"] = account
-        return self._limit.spend(account)
+        return self._limit.spend(account, scope["path"])
 
     def _entry(self, scope: Scope) -> dict[str, Any]:
         """A row of the journal: what was asked, what was done, and what the sender got to see."""
@@ -170,10 +182,22 @@ class Gatekeeper:
 
 
 def build_wire(
-    exchange: Exchange, *, limit: RateLimit | None = None, faults: FaultPlan = NO_FAULTS
+    exchange: Exchange,
+    *,
+    limit: RateLimit | None = None,
+    faults: FaultPlan = NO_FAULTS,
+    record: Path | None = None,
 ) -> Starlette:
-    """Return the application that serves an exchange; it closes the exchange when it shuts down."""
+    """Return the application that serves an exchange; it closes the exchange when it shuts down.
+
+    `record` is a folder for a record of its wire, if the environment does not name one.
+    """
     limit = limit or RateLimit(REQUESTS_PER_MINUTE)
+    folder = record or folder_of_environment()
+    recorded = None if folder is None else WireRecord(folder)
+    middleware = [Middleware(Gatekeeper, exchange=exchange, limit=limit)]
+    if recorded is not None:
+        middleware.insert(0, Middleware(Recorded, record=recorded))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -185,18 +209,26 @@ def build_wire(
             with suppress(asyncio.CancelledError):
                 await ticking
             exchange.close()
+            if recorded is not None:
+                recorded.close()
 
     app = Starlette(
         routes=[
             *trading.ROUTES,
+            *activities.ROUTES,
+            *portfolio.ROUTES,
+            *exercises.ROUTES,
+            *orders.ROUTES,
+            *closing.ROUTES,
             *contracts.ROUTES,
             *options.ROUTES,
             *stocks.ROUTES,
+            *corporate_actions.ROUTES,
             *control.ROUTES,
             *stream.ROUTES,
             *option_stream.ROUTES,
         ],
-        middleware=[Middleware(Gatekeeper, exchange=exchange, limit=limit)],
+        middleware=middleware,
         exception_handlers={
             WireRefusal: _refused,
             ClockRefusal: _clock_refused,

@@ -24,14 +24,26 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # uvicorn
         _open[ends] = cast(asyncio.Transport, transport)
 
 
+def cut(scope: Scope) -> None:
+    """Cut a connection at once, as a network does: no close frame, nothing that waits is sent.
+
+    Raises `RuntimeError` under a server that does not use `Connection`.
+    """
+    _transport(scope).abort()
+
+
 async def hang_up(scope: Scope, receive: Receive) -> None:
     """Close the connection of a request once what was sent has left, and wait until it is closed.
 
     Raises `RuntimeError` under a server that does not use `Connection`.
     """
+    _transport(scope).close()
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _transport(scope: Scope) -> asyncio.Transport:
     transport = _open.get((tuple(scope["server"]), tuple(scope["client"])))
     if transport is None:
         raise RuntimeError("this server's connections cannot be closed by a fault")
-    transport.close()
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    return transport

@@ -11,12 +11,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mahler_pipelines.exchange.engine import Exchange
+from mahler_pipelines.exchange.increments import is_in_penny_program
 from mahler_pipelines.exchange.instruments import asset_id, option_contract
 from mahler_pipelines.exchange.quotes import MarketView
 from mahler_pipelines.exchange.wire.errors import not_found
 from mahler_pipelines.exchange.wire.format import bad_request, number, parse_count, parse_day
 from mahler_pipelines.exchange.wire.requests import (
     exchange_of,
+    is_true,
     last_completed_session,
     right_of,
     strike_of,
@@ -105,11 +107,19 @@ def _narrow(table: pd.DataFrame, request: Request) -> pd.DataFrame:
         keep &= (table["right"] == right_of(right)).to_numpy()
     if (root := query.get("root_symbol")) is not None:
         keep &= (table["root"] == root).to_numpy()
+    if "ppind" in query:
+        in_program = [_in_penny_program(symbol) for symbol in table["symbol"].tolist()]
+        keep &= np.array(in_program) == is_true(request, "ppind")
     if (low := query.get("strike_price_gte")) is not None:
         keep &= (table["strike"] >= strike_of(low, "strike_price_gte")).to_numpy()
     if (high := query.get("strike_price_lte")) is not None:
         keep &= (table["strike"] <= strike_of(high, "strike_price_lte")).to_numpy()
     return table.loc[keep]
+
+
+def _in_penny_program(symbol: str) -> bool:
+    contract = option_contract(symbol)
+    return contract is not None and is_in_penny_program(contract)
 
 
 def _one_contract(exchange: Exchange, wanted: str) -> pd.DataFrame:
@@ -175,7 +185,7 @@ def _contract_json(
         "strike_price": number(contract.strike),
         "multiplier": str(SHARES_PER_CONTRACT),
         "size": str(SHARES_PER_CONTRACT),
-        "ppind": True,
+        "ppind": is_in_penny_program(contract),
     }
     if np.isfinite(interest):
         row |= {"open_interest": str(int(interest)), "open_interest_date": days.before}

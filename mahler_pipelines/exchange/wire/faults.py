@@ -17,16 +17,20 @@ from mahler_pipelines.exchange.faults import (
     Drop,
     Empty,
     Fail,
+    FillFirst,
     Hang,
+    Pend,
     RateLimit,
     Refuse,
     Truncate,
     UnknownValue,
 )
 from mahler_pipelines.exchange.faults_due import RuleCount
+from mahler_pipelines.exchange.wire.arrival import arrived
 from mahler_pipelines.exchange.wire.connections import hang_up
 from mahler_pipelines.exchange.wire.distortions import distort
 from mahler_pipelines.exchange.wire.errors import INTERNAL, RATE_LIMITED, WireRefusal
+from mahler_pipelines.exchange.wire.races import Race, asks_for_a_change
 
 _FAILED = {
     500: "internal server error occurred",
@@ -52,15 +56,10 @@ class Faulted:
         """Execute the request if the fault lets it, and answer as the fault says."""
         # What was sent is read first: a request that has arrived is executed though its sender
         # leaves meanwhile.
-        self.receive = await _arrived(self.receive)
+        _, self.receive = await arrived(self.receive)
         match count.rule.fault:
-            case Refuse() as fault:
-                refusal = WireRefusal(fault.status, fault.code, fault.message)
-                await self._answer(JSONResponse(refusal.body, status_code=fault.status))
-            case RateLimit():
-                self.headers["X-RateLimit-Remaining"] = "0"
-                body = WireRefusal(429, RATE_LIMITED, "rate limit exceeded").body
-                await self._answer(JSONResponse(body, status_code=429))
+            case Refuse() | RateLimit() as fault:
+                await self._refuse(fault)
             case Fail() as fault:
                 await self._fail(fault)
             case Hang() as fault:
@@ -77,6 +76,18 @@ class Faulted:
                 await self._distort(fault, count)
             case ClockJump() as fault:
                 await self._jump(fault)
+            case FillFirst() as fault:
+                await self._race(fault, count)
+            case Pend():
+                await self._pend(count)
+
+    async def _refuse(self, fault: Refuse | RateLimit) -> None:
+        if isinstance(fault, RateLimit):
+            self.headers["X-RateLimit-Remaining"] = "0"
+            refusal = WireRefusal(429, RATE_LIMITED, "rate limit exceeded")
+        else:
+            refusal = WireRefusal(fault.status, fault.code, fault.message)
+        await self._answer(JSONResponse(refusal.body, status_code=refusal.status))
 
     async def _fail(self, fault: Fail) -> None:
         if fault.executed:
@@ -122,13 +133,37 @@ class Faulted:
         answer = await self._execute()
         parsed = json.loads(answer.body) if answer.body and answer.status < 400 else None
         if not distort(fault, parsed):
-            # An answer without such a member has not met the fault.
-            count.met -= 1
-            self.entry["fault"] = None
-            del self.scope["fault"]
+            self._not_met(count)
             await self._pass_on(answer)
             return
         await self._answer(JSONResponse(parsed, status_code=answer.status))
+
+    async def _race(self, fault: FillFirst, count: RuleCount) -> None:
+        """Let the order trade before the request is executed, or between that and its effect."""
+        race = Race(self.exchange, self.scope, fault.units)
+        if fault.answered == "after":
+            is_met = race.fill()
+            answer = await self._execute()
+        else:
+            self.scope["pends"] = True
+            answer = await self._execute()
+            is_met = race.decide()
+        if not is_met:
+            self._not_met(count)
+        await self._pass_on(answer)
+
+    async def _pend(self, count: RuleCount) -> None:
+        self.scope["pends"] = True
+        answer = await self._execute()
+        if answer.status >= 400 or not asks_for_a_change(self.scope):
+            self._not_met(count)
+        await self._pass_on(answer)
+
+    def _not_met(self, count: RuleCount) -> None:
+        """Take a fault back that the request, or its answer, gave no occasion for."""
+        count.met -= 1
+        self.entry["fault"] = None
+        del self.scope["fault"], self.scope["fault_kind"]
 
     async def _jump(self, fault: ClockJump) -> None:
         try:
@@ -167,24 +202,6 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.start = message
         self.body += message.get("body", b"")
-
-
-async def _arrived(receive: Receive) -> Receive:
-    """Read a request's body to its end, and return what gives it out again."""
-    body = bytearray()
-    message = await receive()
-    while message["type"] == "http.request":
-        body += message.get("body", b"")
-        if not message.get("more_body", False):
-            message = {"type": "http.request", "body": bytes(body), "more_body": False}
-            break
-        message = await receive()
-    pending = [message]
-
-    async def again() -> Message:
-        return pending.pop() if pending else await receive()
-
-    return again
 
 
 def _code_of(status: int) -> int:

@@ -17,6 +17,7 @@ from starlette.websockets import WebSocket
 
 from mahler_pipelines.exchange.engine import Exchange
 from mahler_pipelines.exchange.instruments import option_contract
+from mahler_pipelines.exchange.wire.mishaps import Mishaps
 from mahler_pipelines.exchange.wire.option_views import snapshots
 from mahler_pipelines.exchange.wire.sockets import Outbox, Unreadable, converse, read, write
 
@@ -99,9 +100,12 @@ class OptionStream:
     `connected` holds the accounts that have such a stream; there is one for each.
     """
 
-    def __init__(self, exchange: Exchange, outbox: Outbox, connected: set[str]) -> None:
+    def __init__(
+        self, exchange: Exchange, outbox: Outbox, news: Mishaps, connected: set[str]
+    ) -> None:
         self._exchange = exchange
         self._outbox = outbox
+        self._news = news
         self._connected = connected
         self._account: str | None = None
         self._watch = Watch(exchange)
@@ -132,7 +136,7 @@ class OptionStream:
                 await self._moved.wait()
                 self._moved.clear()
                 if batch := self._watch.news():
-                    self._outbox.put(batch)
+                    self._news.put(batch)
 
     def leave(self) -> None:
         """Give the account's one connection back."""
@@ -191,7 +195,8 @@ async def option_data(websocket: WebSocket) -> None:
     await websocket.accept()
     state = websocket.app.state
     outbox = Outbox(MOST_BATCHES)
-    stream = OptionStream(cast(Exchange, state.exchange), outbox, state.streams.option_accounts)
+    exchange, news = cast(Exchange, state.exchange), Mishaps.of(websocket, outbox)
+    stream = OptionStream(exchange, outbox, news, state.streams.option_accounts)
     try:
         await converse(websocket, outbox, stream.hear, encode=_pack, beside=stream.tell_moves)
     finally:

@@ -1,4 +1,4 @@
-"""Chains, quotes and bars as Alpaca's market data writes them: JSON numbers, absent members.
+"""Chains and quotes as Alpaca's market data writes them: JSON numbers, absent members.
 
 Whole columns are turned into Python values at once; only dicts are built row by row.
 """
@@ -6,40 +6,15 @@ Whole columns are turned into Python values at once; only dicts are built row by
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mahler_pipelines.exchange.engine import Exchange
 from mahler_pipelines.exchange.quotes import Chain
 from mahler_pipelines.exchange.wire.format import day_stamp
-from mahler_pipelines.exchange.wire.requests import page_start
 from mahler_pipelines.market.sessions import NEW_YORK
 
 Rows = NDArray[np.intp]
 """Row numbers of a chain."""
-
-
-def bars_page(table: pd.DataFrame, name: str, limit: int, page_token: str | None) -> dict[str, Any]:
-    """Write a page of daily bars: `name` is the column of the symbol; incomplete rows are left out.
-
-    The token is `symbol|session` of the last bar of the page before.
-    """
-    if table.empty:
-        return {"bars": {}, "next_page_token": None}
-    table = table.dropna(subset=["open", "high", "low", "close"]).sort_values([name, "session"])
-    days = pd.to_datetime(table["session"]).dt.date
-    keys = [f"{symbol}|{day}" for symbol, day in zip(table[name], days, strict=True)]
-    start = page_start(keys, page_token)
-    page = table.iloc[start : start + limit]
-    bars: dict[str, list[dict[str, Any]]] = {}
-    columns = [page[column].tolist() for column in ("open", "high", "low", "close")]
-    volumes = page["volume"].fillna(0).astype("int64").tolist()
-    for symbol, day, o, h, low, c, volume in zip(
-        page[name], days.iloc[start : start + limit], *columns, volumes, strict=True
-    ):
-        bars.setdefault(symbol, []).append(bar(day_stamp(day), (o, h, low, c), volume))
-    more = start + limit < len(keys)
-    return {"bars": bars, "next_page_token": keys[start + limit - 1] if more else None}
 
 
 def bar(stamp: str, prices: tuple[float, float, float, float], volume: int) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from starlette.routing import Route
 from mahler_pipelines.exchange.engine import Exchange
 from mahler_pipelines.exchange.instruments import option_contract
 from mahler_pipelines.exchange.quotes import Chain
+from mahler_pipelines.exchange.wire.bars import bars_answer
 from mahler_pipelines.exchange.wire.format import bad_request, parse_count, parse_day
-from mahler_pipelines.exchange.wire.option_views import Rows, bars_page, quote_members, snapshots
+from mahler_pipelines.exchange.wire.option_views import Rows, quote_members, snapshots
 from mahler_pipelines.exchange.wire.requests import (
     MOST_SYMBOLS,
     bar_sessions,
@@ -83,7 +84,7 @@ async def get_bars(request: Request) -> Response:
         if start <= end
         else pd.DataFrame({"symbol": []})
     )
-    return JSONResponse(bars_page(table, "symbol", limit, request.query_params.get("page_token")))
+    return bars_answer(table, "symbol", limit, request.query_params.get("page_token"))
 
 
 def _chosen(exchange: Exchange, symbols: list[str]) -> list[tuple[str, Chain, Rows]]:

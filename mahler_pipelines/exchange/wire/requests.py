@@ -69,16 +69,6 @@ def last_completed_session(exchange: Exchange) -> date:
     return calendar.previous(today)
 
 
-def page_start(keys: list[str], token: str | None) -> int:
-    """Return where the page after a token begins; keys ascend and a token is the last key seen."""
-    if token is None:
-        return 0
-    for place, key in enumerate(keys):
-        if key > token:
-            return place
-    return len(keys)
-
-
 def right_of(text: str) -> int:
     """Read `call` or `put` as the sign of a right; refuse anything else with 400."""
     if text not in ("call", "put"):

@@ -1,4 +1,4 @@
-"""Share routes: bars, snapshots, quotes, corporate actions.
+"""Share routes: bars, snapshots, quotes.
 
 An index has a level and no quote: its snapshot carries `latestTrade` only.
 """
@@ -12,21 +12,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mahler_pipelines.exchange.engine import Exchange
-from mahler_pipelines.exchange.instruments import asset_id
 from mahler_pipelines.exchange.market import StockQuote
-from mahler_pipelines.exchange.wire.format import day_stamp, parse_count, parse_day, utc_stamp
-from mahler_pipelines.exchange.wire.option_views import bar, bars_page
+from mahler_pipelines.exchange.wire.bars import bars_answer
+from mahler_pipelines.exchange.wire.format import day_stamp, parse_count, utc_stamp
+from mahler_pipelines.exchange.wire.option_views import bar
 from mahler_pipelines.exchange.wire.requests import (
     bar_sessions,
     exchange_of,
     last_completed_session,
     symbols_of,
-    words,
 )
 from mahler_pipelines.market.sessions import NEW_YORK
-
-DIVIDEND_NOTICE = timedelta(days=30)
-"""How long before its ex-date a dividend is declared."""
 
 _LOOK_BACK = timedelta(days=10)
 
@@ -39,8 +35,7 @@ async def get_bars(request: Request) -> Response:
     end = min(end, last_completed_session(exchange))
     tables = [_bars(exchange, symbol, start, end) for symbol in symbols_of(request)]
     table = pd.concat(tables, ignore_index=True)
-    token = request.query_params.get("page_token")
-    return JSONResponse(bars_page(table, "underlying", limit, token))
+    return bars_answer(table, "underlying", limit, request.query_params.get("page_token"))
 
 
 async def get_snapshots(request: Request) -> Response:
@@ -60,27 +55,6 @@ async def get_latest_quotes(request: Request) -> Response:
         if quote is not None:
             quotes[symbol] = quote
     return JSONResponse({"quotes": quotes})
-
-
-async def get_corporate_actions(request: Request) -> Response:
-    """GET /v1/corporate-actions: cash dividends, as far as they are declared."""
-    exchange, query = exchange_of(request), request.query_params
-    today = exchange.now.astimezone(NEW_YORK).date()
-    start = parse_day(query["start"], "start") if "start" in query else today
-    end = parse_day(query["end"], "end") if "end" in query else today
-    kinds = set(words(request, "types"))
-    wanted = words(request, "symbols") or exchange.market.underlyings
-    rows = [
-        _dividend(symbol, ex_date, float(per_share))
-        for symbol in wanted
-        if symbol in exchange.market.underlyings
-        for ex_date, per_share in exchange.market.dividends(
-            symbol, start, min(end, today + DIVIDEND_NOTICE)
-        )
-    ]
-    is_wanted = not kinds or bool(kinds & {"cash_dividend", "cash_dividends"})
-    actions = {"cash_dividends": rows} if rows and is_wanted else {}
-    return JSONResponse({"corporate_actions": actions, "next_page_token": None})
 
 
 def _bars(exchange: Exchange, symbol: str, start: date, end: date) -> pd.DataFrame:
@@ -130,23 +104,9 @@ def _quote(stock: StockQuote) -> dict[str, Any] | None:
     }
 
 
-def _dividend(symbol: str, ex_date: date, rate: float) -> dict[str, Any]:
-    return {
-        "id": asset_id(f"dividend {symbol} {ex_date}"),
-        "symbol": symbol,
-        "cusip": "",
-        "rate": rate,
-        "special": False,
-        "foreign": False,
-        "process_date": ex_date.isoformat(),
-        "ex_date": ex_date.isoformat(),
-    }
-
-
 ROUTES = [
     Route("/v2/stocks/bars", get_bars),
     Route("/v2/stocks/snapshots", get_snapshots),
     Route("/v2/stocks/quotes/latest", get_latest_quotes),
-    Route("/v1/corporate-actions", get_corporate_actions),
 ]
 """Routes of share data."""

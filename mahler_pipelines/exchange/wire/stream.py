@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket
 from mahler_pipelines.exchange.engine import Exchange
 from mahler_pipelines.exchange.streaming import OrderUpdate
 from mahler_pipelines.exchange.wire.format import number, utc_stamp
+from mahler_pipelines.exchange.wire.mishaps import Mishaps
 from mahler_pipelines.exchange.wire.sockets import (
     Outbox,
     Unreadable,
@@ -30,9 +31,10 @@ _NO_ASSET = "00000000-0000-0000-0000-000000000000"
 class OrderStream:
     """One client's side of the order stream: who it is, and whether it listens."""
 
-    def __init__(self, exchange: Exchange, outbox: Outbox, *, packed: bool) -> None:
+    def __init__(self, exchange: Exchange, outbox: Outbox, news: Mishaps, *, packed: bool) -> None:
         self._exchange = exchange
         self._outbox = outbox
+        self._news = news
         self._packed = packed
         self._account: str | None = None
         self._listening = ExitStack()
@@ -86,7 +88,7 @@ class OrderStream:
         self._outbox.put({"stream": "listening", "data": {"streams": streams}})
         if streams:
             feed = self._exchange.feed
-            self._listening.enter_context(feed.orders(self._account, self._outbox.put))
+            self._listening.enter_context(feed.orders(self._account, self._news.put))
 
     def _fail(self, why: str) -> None:
         self._outbox.put({"action": "error", "data": {"error_message": why}})
@@ -132,7 +134,8 @@ async def trade_updates(websocket: WebSocket) -> None:
     await websocket.accept()
     exchange = cast(Exchange, websocket.app.state.exchange)
     outbox = Outbox(websocket.app.state.streams.most_waiting)
-    stream = OrderStream(exchange, outbox, packed=speaks_msgpack(websocket))
+    news = Mishaps.of(websocket, outbox)
+    stream = OrderStream(exchange, outbox, news, packed=speaks_msgpack(websocket))
     try:
         await converse(websocket, outbox, stream.hear, encode=stream.encode)
     finally:

@@ -14,7 +14,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erfcx, log_ndtr, ndtr
+
+from mahler_pipelines.options.special_functions import erfcx, log_ndtr, ndtr
 
 Floats = NDArray[np.float64]
 

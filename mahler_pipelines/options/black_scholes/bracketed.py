@@ -4,7 +4,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 from mahler_pipelines.options.black_scholes.black import (
     LOG_SQRT_2PI,
@@ -12,6 +11,7 @@ from mahler_pipelines.options.black_scholes.black import (
     mills_difference,
     normalised_price,
 )
+from mahler_pipelines.options.special_functions import ndtr, ndtri
 
 _MAX_ITERATIONS: Final = 64
 _LAST_STEP: Final = 3e-6

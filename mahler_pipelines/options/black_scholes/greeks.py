@@ -12,7 +12,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from mahler_pipelines.options.black_scholes.black import LOG_SQRT_2PI
 from mahler_pipelines.options.black_scholes.carried import Carried, carry, check_terms
@@ -22,6 +21,7 @@ from mahler_pipelines.options.black_scholes.mills_table import (
     table_mills,
 )
 from mahler_pipelines.options.blocks import Columns, chosen, in_blocks
+from mahler_pipelines.options.special_functions import ndtr
 
 Floats = NDArray[np.float64]
 

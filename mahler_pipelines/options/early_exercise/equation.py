@@ -21,9 +21,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from mahler_pipelines.options.early_exercise.normal_tail import INVERSE_ROOT_TWO_PI
+from mahler_pipelines.options.special_functions import ndtr
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+
+from mahler_pipelines.options.special_functions import ndtr
 
 AnyFloats = NDArray[Any]
 """float64 or float32, as the caller chose."""

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from mahler_pipelines.options.early_exercise import equation, table
 from mahler_pipelines.options.early_exercise.normal_tail import (
@@ -25,6 +24,7 @@ from mahler_pipelines.options.early_exercise.normal_tail import (
     upper_tail,
 )
 from mahler_pipelines.options.early_exercise.table import LEVEL_STEP, LEVELS, LOWEST_LEVEL
+from mahler_pipelines.options.special_functions import ndtr
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]

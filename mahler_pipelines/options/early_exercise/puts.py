@@ -11,11 +11,11 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from mahler_pipelines.options.early_exercise import premium as early_exercise
 from mahler_pipelines.options.early_exercise.normal_tail import INVERSE_ROOT_TWO_PI
 from mahler_pipelines.options.early_exercise.premium import Series, SpotSlopes
+from mahler_pipelines.options.special_functions import ndtr
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]

@@ -1,4 +1,4 @@
-"""The report of a run: money as exact text, and every figure a person may recompute."""
+"""Rows of recommendations and trades: money as exact text, every figure recomputable."""
 
 import json
 from dataclasses import replace
@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mahler_pipelines.cli.run_report import _money, recommendation_row, trade_row
 from mahler_pipelines.decisions.ledger import StoredRecommendation
 from mahler_pipelines.decisions.recommendation import (
     Decision,
@@ -16,6 +15,7 @@ from mahler_pipelines.decisions.recommendation import (
     RecommendationStatus,
 )
 from mahler_pipelines.execution.trades import ExitReason, LegPrice, TradeStatus
+from mahler_pipelines.review.rows import money, recommendation_row, trade_row
 from tests.execution.scenes import LONG, NOW, SHORT, later_copy, recommendation, trade
 
 
@@ -38,12 +38,12 @@ from tests.execution.scenes import LONG, NOW, SHORT, later_copy, recommendation,
     ],
 )
 def test_money_is_plain_with_two_decimals_at_least(value: str | None, shown: str | None) -> None:
-    assert _money(None if value is None else Decimal(value)) == shown
+    assert money(None if value is None else Decimal(value)) == shown
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-1e9, max_value=1e9))
 def test_no_digit_of_money_is_lost(value: Decimal) -> None:
-    shown = _money(value)
+    shown = money(value)
     assert shown is not None
     assert Decimal(shown) == value
     assert "E" not in shown

@@ -1,0 +1,1 @@
+"""Discord: its REST interface, and the gateway that its interactions come by."""

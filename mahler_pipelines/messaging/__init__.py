@@ -1,0 +1,1 @@
+"""What goes out to a person and what comes back: delivery, authority, and the one handler."""

@@ -1,0 +1,1 @@
+"""The web door: Discord's interactions and the desk's health, over HTTP."""
