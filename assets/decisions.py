@@ -7,6 +7,7 @@ import dagster as dg
 import pandas as pd
 
 from mahler_pipelines.decisions.proposing import Proposal
+from mahler_pipelines.decisions.rules_analyst import RulesAnalyst
 from mahler_pipelines.decisions.theses import ask
 from mahler_pipelines.decisions.thesis import Analyst
 from mahler_pipelines.decisions.thesis_table import read_assessments, thesis_table
@@ -42,7 +43,7 @@ def decision_assets(account_id: str) -> list[dg.AssetsDefinition]:
         group_name=GROUP,
         kinds={"anthropic", "parquet"},
         partitions_def=session_scans,
-        code_version="2",
+        code_version="3",
     )
     def theses(
         context: dg.AssetExecutionContext,
@@ -57,8 +58,9 @@ def decision_assets(account_id: str) -> list[dg.AssetsDefinition]:
         """What the analyst says of the best candidate of each underlying, held against the facts.
 
         Grain: one row per assessed candidate. The playbook is read from the ledger as of the
-        scan, and its version is kept. Every raw answer is a model call in the ledger. Candidates
-        that the account has no room for are not asked about, and counted.
+        scan, and its version is kept. Every raw answer is a model call in the ledger. Where a model
+        answers, the rules say beside it what they think. Candidates that the account has no room
+        for are not asked about, and counted.
         """
         as_of = option_chains.as_of
         with ledger.reading(account_id) as book:
@@ -76,6 +78,7 @@ def decision_assets(account_id: str) -> list[dg.AssetsDefinition]:
             analyst,
             ranked=screened_candidates,
             context=volatility_facts(volatility_metrics, volatility_regimes),
+            second=RulesAnalyst(),
         )
         with ledger.transaction(account_id) as book:
             for assessment in assessments:
@@ -102,7 +105,7 @@ def decision_assets(account_id: str) -> list[dg.AssetsDefinition]:
         group_name=GROUP,
         kinds={"sqlalchemy", "parquet"},
         partitions_def=session_scans,
-        code_version="1",
+        code_version="2",
         check_specs=[
             dg.AssetCheckSpec(
                 "recommendations_are_within_the_gates",

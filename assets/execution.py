@@ -21,7 +21,6 @@ from mahler_pipelines.execution.recommending import Requoting
 from mahler_pipelines.execution.slippage import slippage_usd
 from mahler_pipelines.execution.submission import ExecutionStatus, execute
 from mahler_pipelines.execution.trades import PositionMark, Trade
-from mahler_pipelines.execution.walks import opening_fills
 from mahler_pipelines.market.data import MarketData
 from mahler_pipelines.market.lake import Lake
 from mahler_pipelines.orchestration.partitions import recommendations_of, sessions
@@ -104,8 +103,12 @@ def execution_assets(account_id: str) -> list[dg.AssetsDefinition]:
             )
         order = outcome.order
         with ledger.reading(account_id) as book:
-            attempts = len(book.orders(subject_id=context.partition_key))
-            _, filled = opening_fills(book, context.partition_key)
+            attempts = book.orders(subject_id=context.partition_key)
+            filled = [
+                fill
+                for attempt in attempts
+                for fill in book.fills(client_order_id=attempt.client_order_id)
+            ]
         slipped = slippage_usd(filled)
         yield dg.MaterializeResult(
             asset_key=orders,
@@ -116,7 +119,7 @@ def execution_assets(account_id: str) -> list[dg.AssetsDefinition]:
                 "refusals": "; ".join(map(str, outcome.refusals)) or "none",
                 "client_order_id": order.client_order_id if order else "none",
                 "limit_price": str(order.limit_price) if order else "none",
-                "attempts": attempts,
+                "attempts": len(attempts),
                 "snapshot_hash": outcome.snapshot_hash or "none",
             },
         )

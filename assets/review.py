@@ -124,12 +124,7 @@ def review_assets(account_id: str) -> list[dg.AssetsDefinition]:
         """
         session = date.fromisoformat(context.partition_key)
         with ledger.reading(account_id) as book:
-            stored = [
-                one
-                for one in book.recommendations(statuses=sorted(NOT_TRADED))
-                # The band of a roll is net: it says nothing of what the new legs would have earned.
-                if one.recommendation.rolls is None
-            ]
+            stored = book.recommendations(statuses=sorted(NOT_TRADED))
         first = session - FOLLOWED
         followed = [one for one in stored if first <= one.recommendation.session <= session]
         symbols = {s for one in followed for s in one.recommendation.structure.symbols}

@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from mahler_pipelines.adapters.anthropic import AnalystProblem
+from mahler_pipelines.cards.custom_ids import Action
 from mahler_pipelines.decisions.approvals import DecisionOutcome
 from mahler_pipelines.decisions.drift import LapseCode
 from mahler_pipelines.decisions.grounding import GroundingCode
@@ -18,6 +19,7 @@ from mahler_pipelines.decisions.playbook_rules import RuleVerdict
 from mahler_pipelines.decisions.proposing import ProposalCode
 from mahler_pipelines.decisions.recommendation import DecisionVerdict, RecommendationStatus
 from mahler_pipelines.decisions.requoting import RequoteCode
+from mahler_pipelines.decisions.rolling import RollCode
 from mahler_pipelines.exchange.activities import ActivityKind
 from mahler_pipelines.execution.broker import OrderStatus, PositionIntent
 from mahler_pipelines.execution.broker_books import (
@@ -26,6 +28,7 @@ from mahler_pipelines.execution.broker_books import (
     HoldingSource,
     RepairKind,
 )
+from mahler_pipelines.execution.close_requests import CloseWish
 from mahler_pipelines.execution.closing import CloseStatus
 from mahler_pipelines.execution.invariants import Invariant
 from mahler_pipelines.execution.ledger import OrderPurpose
@@ -45,6 +48,8 @@ from mahler_pipelines.market.skew import WingMethod
 from mahler_pipelines.market.term_structure import AtmMethod, MaturityMethod
 from mahler_pipelines.market.volatility_history import HistorySource
 from mahler_pipelines.market.volatility_metrics import NoPremium
+from mahler_pipelines.messaging.authority import Stranger
+from mahler_pipelines.messaging.refusing import NotTaken
 from mahler_pipelines.options.black_scholes.implied import NoVolatility
 from mahler_pipelines.review.lessons import LessonCode
 from mahler_pipelines.risk.early_assignment import AssignmentCause, AssignmentLevel
@@ -54,6 +59,7 @@ from mahler_pipelines.risk.halts import HaltCode
 from mahler_pipelines.risk.sizing import SizingCode
 from mahler_pipelines.risk.trading_state import TradingState
 from mahler_pipelines.strategies.refusals import RefusalCode, RefusalLevel
+from mahler_pipelines.web.signatures import Forged
 
 PAGE = Path(__file__).resolve().parent / "codes.md"
 
@@ -492,9 +498,28 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
             RequoteCode,
             {
                 "REQUOTED_OFTEN_ENOUGH": "`approval.requotes` offers were made already.",
+                "ROLL_IS_PROPOSED_ANEW": "It is a roll: `mahler roll` proposes it from new quotes.",
                 "LEG_WITHOUT_VOLATILITY": "A leg's price has no implied volatility.",
+                "CONTRACTS_OUT_OF_RANGE": "A person's edit: not from 1 to `risk.max_contracts`.",
+                "LIMIT_OFF_THE_TICK": "A person's edit: no positive multiple of the tick.",
+                "LIMIT_ABOVE_NATURAL": "A person's edit: above what the market pays at once, so "
+                "that the order would lapse as it is sent.",
             },
-            "`requote_refused` events, with the codes of proposals and gates",
+            "`requote_refused` and `edit_refused` events, with the codes of proposals and gates",
+        ),
+        Codes(
+            RollCode,
+            {
+                "NOT_A_VERTICAL_SPREAD": "Only the desk's vertical spreads are rolled.",
+                "TRADE_NOT_OPEN": "The trade is closing or closed.",
+                "ROLL_IS_WAITING": "A roll of it waits for its answer or is at work.",
+                "MARKET_CLOSED": "Quotes of a closed market are no offer.",
+                "NO_LATER_EXPIRATION": "None is listed from value to limit.",
+                "NO_STRIKES_OF_THIS_WIDTH": "The expiration has no pair of the trade's width.",
+                "LEG_NOT_QUOTED": "A leg has no whole quote.",
+                "UNDERLYING_PRICE_NOT_AVAILABLE": "No price of the underlying.",
+            },
+            "`mahler roll`, `roll_refused` events",
         ),
         Codes(
             DecisionOutcome,
@@ -530,6 +555,8 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
                 "ACCOUNT_BLOCKED": "The broker blocks trading.",
                 "QUOTE_NOT_USABLE": "A leg's quote cannot be used; the value is its defect.",
                 "UNDERLYING_PRICE_NOT_AVAILABLE": "No price of the underlying.",
+                "ROLLED_TRADE_CHANGED": "The trade to roll is closing or closed, or has fewer "
+                "units left than the roll was approved for.",
             },
             "`status_reason` of a lapsed recommendation, `execution_refused` events",
         ),
@@ -562,8 +589,9 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
         Codes(
             OrderPurpose,
             {
-                "OPEN": "Opens a trade: the only purpose that adds risk.",
+                "OPEN": "Opens a trade.",
                 "CLOSE": "Closes one.",
+                "ROLL": "Closes one and opens the one that takes its place; adds risk, too.",
                 "HEDGE": "Covers what is held without its other leg.",
                 "SWEEP": "Disposes of shares, or of a position that no trade stands behind.",
             },
@@ -618,6 +646,7 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
                 "ASSIGNED": "A short leg was assigned.",
                 "EXERCISED": "A long leg was exercised.",
                 "LIQUIDATED": "An order that is not ours ended it: the broker's or another hand's.",
+                "ROLLED": "A roll moved it to a later expiration.",
                 "MANUAL": f"Closed by hand. {NOT_RAISED}",
             },
             "`trades.exit_reason`",
@@ -636,6 +665,14 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
                 "FAILED": "The broker could not be asked, or another process is closing.",
             },
             "metadata of `exits`",
+        ),
+        Codes(
+            CloseWish,
+            {
+                "CLOSE": "A person wants a trade closed now, at what the market asks.",
+                "KEEP": "A person keeps a trade whose exit was reached.",
+            },
+            "`close_requests.wish`",
         ),
         Codes(
             FindingKind,
@@ -715,7 +752,8 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
                 "EARLY_ASSIGNMENT_WARNING": "A short leg may be assigned early; once for each "
                 "ex-date and level.",
             },
-            "`outbox.kind`, beside `recommendation_card` and `run_failed`",
+            "`outbox.kind`, beside `recommendation_card`, `run_failed`, `morning_brief`, "
+            "`day_summary` and `learning_report`",
         ),
         Codes(
             ActivityKind,
@@ -732,6 +770,67 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
             "activities of the local exchange, in Alpaca's words",
         ),
     ),
+    "Chat": (
+        Codes(
+            Action,
+            {
+                "APPROVE": "Say yes to what the card shows.",
+                "REJECT": "Open the form that asks why.",
+                "REJECT_REASON": "The form of a rejection, sent.",
+                "EDIT": "Open the form for size and limit.",
+                "EDITED": "The form of an edit, sent.",
+                "DETAILS": "Show rivals, gates and quotes to who asks.",
+                "CLOSE": "Close the trade now.",
+                "KEEP": "Keep the trade although an exit is reached.",
+                "RESUME": "Ask to open trades again.",
+                "RESUME_CONFIRMED": "The second question, answered yes.",
+                "ADOPT_RULE": "Take a proposed rule into the playbook.",
+                "REFUSE_RULE": "Refuse a proposed rule.",
+            },
+            "custom ids of buttons and forms",
+        ),
+        Codes(
+            Forged,
+            {
+                "NO_SIGNATURE": "A request without the two headers that Discord signs with.",
+                "MALFORMED": "The headers do not have the form of a signature and a timestamp.",
+                "WRONG_SIGNATURE": "The signature is not the application's over this timestamp and "
+                "body; Discord sends such requests itself, to see that they are refused.",
+                "STALE": "The timestamp is more than a minute off.",
+            },
+            "the log: a request that was refused with 401",
+        ),
+        Codes(
+            Stranger,
+            {
+                "WRONG_APPLICATION": "The press came for another application.",
+                "WRONG_GUILD": "It came from another server, or from a direct message.",
+                "WRONG_CHANNEL": "It came from another channel.",
+                "NOT_ON_THE_LIST": "Neither `discord.approvers` names the person nor "
+                "`discord.approver_roles` a role of theirs.",
+            },
+            "the log: a press that was not taken",
+        ),
+        Codes(
+            NotTaken,
+            {
+                "REPLAYED": "The same interaction was answered before.",
+                "UNKNOWN_BUTTON": "A custom id that this version did not write.",
+                "UNKNOWN_COMMAND": "A slash command that the desk does not have.",
+                "OTHER_ACCOUNT": "The card belongs to another account.",
+                "UNKNOWN_CARD": "The message is no card of ours, or not noted yet.",
+                "OTHER_CARD": "The button is about something else than its card.",
+                "TEXT_TOO_LONG": "Longer than the form's box or the command's option.",
+                "VALUE_UNREADABLE": "No size, no price, or nothing at all.",
+                "NOT_THERE": "What it is about does not exist.",
+                "OUT_OF_DATE": "The desk's state has changed since the person was asked.",
+                "DECIDES_NOTHING": "It is decided, expired, closing or in that state already.",
+                "NOT_NOW": "The ledger is busy, or the market's clock can't be read.",
+                "UNFORESEEN": "A fault of the desk's own; the line before names it.",
+            },
+            "the log: a press that was not taken",
+        ),
+    ),
     "Review": (
         Codes(
             LessonCode,
@@ -746,6 +845,7 @@ CHAPTERS: Mapping[str, tuple[Codes, ...]] = {
                 "EXPIRED_WORTHLESS": "Held to expiration, some of the credit kept.",
                 "EXPIRED_LOSS": "Held to expiration with a loss.",
                 "ASSIGNED": "A short leg was assigned.",
+                "ROLLED": "Moved to a later expiration.",
                 "CLOSED_BY_HAND": "A person closed it.",
             },
             "`reflections.lesson_code`, playbook rules",

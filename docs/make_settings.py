@@ -136,14 +136,16 @@ MEANINGS: Mapping[str, str] = {
     "alpaca.reserved_for_orders": "Share of them that scans leave to orders, cancels and what a "
     "close or an approval asks first.",
     "anthropic.api_key": "Key of the model's vendor.",
-    "discord.bot_token": "Token of the bot. No setting of this group is read yet: cards wait in "
-    "the outbox.",
-    "discord.webhook_url": "Address alerts are posted to.",
-    "discord.public_key": "Key that verifies clicks.",
+    "discord.bot_token": "Token of the bot that writes the cards.",
+    "discord.public_key": "Key by which a press that comes by HTTP is known to be Discord's.",
     "discord.application_id": "Id of the application.",
-    "discord.guild_id": "Id of the server.",
-    "discord.channel_id": "Id of the channel.",
-    "discord.approvers": "Ids of the people whose clicks count.",
+    "discord.guild_id": "Id of the server; presses from another are refused.",
+    "discord.channel_id": "Id of the channel that cards go to; presses from another are refused.",
+    "discord.approvers": "Ids of the people whose clicks count, beside `discord.approver_roles`; "
+    "without both nobody's do.",
+    "discord.approver_roles": "Ids of roles whose members' clicks count; a reaction has no roles.",
+    "discord.second_approval_heat": "Share of equity at risk, the trade in it, above which two "
+    "people have to approve; off asks for one always.",
     "discord.door": "How presses come in: by `http` (a public address), by the `gateway` (none is "
     "needed), by `reactions` that are polled, or `off`. auto is http where there is a public key, "
     "else the gateway where there is a bot's token, else off.",

@@ -5,10 +5,13 @@ approval does not pay for importing the graph.
 """
 
 import json
+import os
 import shutil
+import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,14 +19,13 @@ from typing import TYPE_CHECKING
 from mahler_pipelines.decisions.terms import ApprovalTerms
 from mahler_pipelines.decisions.thesis import Analyst
 from mahler_pipelines.errors import BadInput, BrokerUnavailable, MissingData
-from mahler_pipelines.execution.broker import Broker
+from mahler_pipelines.execution.broker import Broker, BrokerClock
 from mahler_pipelines.execution.desk_terms import DeskTerms
 from mahler_pipelines.execution.repricing import NATURAL_AT_ONCE, WalkTerms
 from mahler_pipelines.execution.request_budget import RequestBudget, RequestLimits
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.data import MarketData
 from mahler_pipelines.market.lake import Lake
-from mahler_pipelines.review.ledger import LedgerBook
 from mahler_pipelines.risk.exit_terms import ExitTerms
 from mahler_pipelines.risk.halts import HaltTerms
 from mahler_pipelines.risk.limits import RiskLimits
@@ -35,6 +37,16 @@ if TYPE_CHECKING:
     from mahler_pipelines.adapters.alpaca import AlpacaConnection
     from mahler_pipelines.exchange.control import ExchangeControl
     from mahler_pipelines.exchange.process import LocalExchange
+    from mahler_pipelines.execution.desk import ExecutionDesk
+    from mahler_pipelines.messaging.approving import ApprovalRule
+    from mahler_pipelines.messaging.courier import Courier
+    from mahler_pipelines.messaging.handler import Handler
+    from mahler_pipelines.messaging.inquiries import Inquiries
+    from mahler_pipelines.messaging.ledger import MessagingBook
+    from mahler_pipelines.messaging.mail_room import MailRoom
+    from mahler_pipelines.messaging.market_clock import MarketClock
+    from mahler_pipelines.messaging.notifier import Notifier
+    from mahler_pipelines.messaging.rendering import DeskRenderer
     from mahler_pipelines.storage.ingest_report import IngestReport
 
 LOCAL_KEY, LOCAL_SECRET = "local-main", "local-secret"
@@ -149,7 +161,7 @@ class ComposedDesk:
         return self.source is not None and self.source.kind == "archive"
 
     @cached_property
-    def ledger(self) -> LedgerBook:
+    def ledger(self) -> "MessagingBook":
         """What was decided and done."""
         from mahler_pipelines.storage.ledger import SqlLedgerBook
 
@@ -233,6 +245,160 @@ class ComposedDesk:
 
         return SharedRequestBudget(self.paths.requests, limits)
 
+    @cached_property
+    def approval_rule(self) -> "ApprovalRule":
+        """How many people have to approve, at every door."""
+        from mahler_pipelines.messaging.approving import ApprovalRule
+
+        return ApprovalRule(self.settings.discord.second_approval_heat)
+
+    @cached_property
+    def notifier(self) -> "Notifier":
+        """Discord, in the channel of the settings; raise `BadInput` for what is not set."""
+        from mahler_pipelines.adapters.discord.rest import DiscordConnection, DiscordRest
+
+        found = self.settings.discord
+        token, application, channel = found.bot_token, found.application_id, found.channel_id
+        if token is None or not application or not channel:
+            needed = "DISCORD_BOT_TOKEN, DISCORD_APPLICATION_ID and DISCORD_CHANNEL_ID"
+            raise BadInput("discord", "…", f"needs {needed}")
+        return DiscordRest(
+            DiscordConnection(
+                bot_token=token.get_secret_value(),
+                application_id=application,
+                channel_id=channel,
+                guild_id=found.guild_id or "",
+                base_url=found.base_url,
+            )
+        )
+
+    @cached_property
+    def renderer(self) -> "DeskRenderer":
+        """Makes messages of what the ledger holds."""
+        from mahler_pipelines.messaging.rendering import DeskRenderer
+        from mahler_pipelines.pictures.gallery import payoff_png
+
+        rate = self.terms.risk_free_rate
+        return DeskRenderer(
+            payoff=lambda shown: payoff_png(shown, rate=rate),
+            approvals_needed=self.approval_rule.needed,
+            by_reactions=self.settings.discord.door == "reactions",
+        )
+
+    @cached_property
+    def market_clock(self) -> "MarketClock":
+        """The market's present, a second old at most."""
+        from mahler_pipelines.messaging.market_clock import MarketClock
+
+        def read() -> BrokerClock:
+            # Looked up each time: the exchange may start after the desk.
+            return self.broker.clock()
+
+        return MarketClock(read, seconds=time.monotonic)
+
+    @cached_property
+    def handler(self) -> "Handler":
+        """The one handler behind every door of the chat."""
+        from mahler_pipelines.messaging.authority import Authority
+        from mahler_pipelines.messaging.handler import Handler
+        from mahler_pipelines.messaging.office import Office
+
+        found = self.settings.discord
+        return Handler(
+            authority=Authority(
+                application_id=found.application_id or "",
+                guild_id=found.guild_id or "",
+                channel_id=found.channel_id or "",
+                users=frozenset(found.approvers),
+                roles=frozenset(found.approver_roles),
+            ),
+            office=Office(
+                account_id=self.terms.account_id,
+                book=self.ledger,
+                renderer=self.renderer,
+                rule=self.approval_rule,
+                inquiries=self.inquiries,
+                market_now=self.market_clock.now,
+                present=_present,
+            ),
+            notifier=self.notifier,
+            sleep=time.sleep,
+        )
+
+    @cached_property
+    def inquiries(self) -> "Inquiries":
+        """What the chat is told that takes longer than a first answer may."""
+        from mahler_pipelines.messaging.inquiries import Inquiries
+        from mahler_pipelines.pictures.gallery import equity_png
+
+        return Inquiries(
+            terms=self.terms,
+            mode=self.settings.mode.value,
+            book=self.ledger,
+            lake=self.lake,
+            reference_lake=self.reference_lake,
+            desk=self.execution_desk,
+            picture=equity_png,
+            present=_present,
+        )
+
+    @cached_property
+    def courier(self) -> "Courier":
+        """What delivers the outbox to the chat, and keeps its cards true."""
+        from mahler_pipelines.messaging.courier import Courier
+
+        return Courier(
+            account_id=self.terms.account_id,
+            book=self.ledger,
+            notifier=self.notifier,
+            renderer=self.renderer,
+            holder=_holder(),
+            present=_present,
+            market_now=self.market_clock.now,
+        )
+
+    @cached_property
+    def mail_room(self) -> "MailRoom":
+        """Delivery in rounds for the graph's sensor, with reactions where they are the door."""
+        from mahler_pipelines.messaging.mail_room import MailRoom
+        from mahler_pipelines.messaging.reactions import ReactionDoor
+
+        found = self.settings.discord
+        is_set = found.bot_token and found.application_id and found.channel_id
+        if not is_set or found.door == "off":
+            return MailRoom()
+        door = ReactionDoor(
+            account_id=self.terms.account_id,
+            book=self.ledger,
+            notifier=self.notifier,
+            rule=self.approval_rule,
+            users=frozenset(found.approvers),
+            market_now=self.market_clock.now,
+        )
+        return MailRoom(self.courier, door if found.door == "reactions" else None)
+
+    def execution_desk(self, run_id: str) -> "ExecutionDesk":
+        """The working place of a run, outside the graph."""
+        from mahler_pipelines.execution.desk import ExecutionDesk, ExecutionTerms
+
+        return ExecutionDesk(
+            account_id=self.terms.account_id,
+            book=self.ledger,
+            broker=self.broker,
+            market_data=self.market_data,
+            lake=self.lake,
+            run_id=run_id,
+            holder=_holder(),
+            sleep=time.sleep,
+            dry_run=self.terms.dry_run,
+            terms=ExecutionTerms(
+                fee_per_contract_usd=self.terms.fee_per_contract,
+                risk_free_rate=self.terms.risk_free_rate,
+                dividend_days=self.terms.chain_days,
+                walk=self.terms.walk,
+            ),
+        )
+
     def exchange_url(self) -> str:
         """Where this book's local exchange answers; raise `BrokerUnavailable` when it is down."""
         written = self.paths.exchange / "exchange.json"
@@ -286,6 +452,16 @@ class ComposedDesk:
                 if child.name not in KEPT_BY_A_FRESH_START:
                     shutil.rmtree(child) if child.is_dir() else child.unlink()
         self.paths.create()
+
+
+def _present() -> datetime:
+    """The machine's clock: what vendors' patience runs by."""
+    return datetime.now(UTC)
+
+
+def _holder() -> str:
+    """Who holds a lease: this process."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def compose(settings: Settings) -> ComposedDesk:

@@ -73,6 +73,7 @@ def _resources(desk: ComposedDesk) -> dict[str, Any]:
         "market_data": remote("market_data", "The market, over Alpaca's wire."),
         "broker": remote("broker", "The broker, over Alpaca's wire."),
         "analyst": port("analyst", "Writes theses: rules, or Claude."),
+        "mail_room": port("mail_room", "Delivers messages, a round at a time."),
         "terms": port("terms", "Every limit of the desk."),
         "io_manager": dg.IOManagerDefinition(lambda _: LakeIOManager(desk.lake)),
     }

@@ -34,7 +34,6 @@ SECRET_KEYS = (
     "alpaca.secret_key",
     "anthropic.api_key",
     "discord.bot_token",
-    "discord.webhook_url",
     "database_url",
 )
 

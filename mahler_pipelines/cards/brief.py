@@ -58,7 +58,8 @@ def _money(brief: SessionBrief) -> list[str]:
 def _due(line: DueLine) -> str:
     said = []
     if line.last_day:
-        closes = "left to expire" if line.closes_by is None else f"closed by {_time(line.closes_by)}"
+        by = line.closes_by
+        closes = "left to expire" if by is None else f"closed from {_time(by)} ET on"
         said.append(f"last day, {closes}")
     if line.time_exit:
         said.append("time exit")

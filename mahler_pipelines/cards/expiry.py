@@ -51,12 +51,11 @@ def early_assignment(said: Mapping[str, Any], *, subject: str) -> Message:
     contract = parse_occ(said["symbol"])
     kind = "call" if contract.right > 0 else "put"
     leg = f"{contract.strike.normalize():f} {kind}"
+    left = DASH if said["time_value"] is None else said["time_value"]
     why = f"ex-dividend **{said['ex_date']}**" if said["ex_date"] else spelled(said["cause"])
-    left = said["time_value"]
     lines = [
         f"**{spelled(said['level'])}**: the short {leg} of {contract.underlying}",
-        f"{why} · exercise gains {said['gain']} a share, "
-        f"time value left {DASH if left is None else left}",
+        f"{why} · exercise gains {said['gain']} a share, time value left {left}",
         plural(said["contracts"], "contract"),
     ]
     likely = said["level"] == AssignmentLevel.LIKELY

@@ -78,10 +78,12 @@ def _week(report: LearningReport) -> list[str]:
     closed = f"{plural(report.trades, 'trade')} closed, {report.wins} won"
     factor = DASH if report.profit_factor is None else f"{report.profit_factor:.2f}"
     mean = DASH if report.expectancy_usd is None else signed_usd(report.expectancy_usd)
+    if not report.all_trades:
+        return [f"{days}: no trade has been closed yet"]
+    always = f"{plural(report.all_trades, 'trade')}, {percent(report.win_rate)} won"
     return [
         f"{days}: {closed}, **{signed_usd(report.pnl_usd)}**",
-        f"since the beginning: {plural(report.all_trades, 'trade')}, won "
-        f"{percent(report.win_rate)}, {mean} a trade, profit factor {factor}",
+        f"since the beginning: {always}, {mean} a trade, profit factor {factor}",
     ]
 
 

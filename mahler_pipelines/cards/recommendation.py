@@ -35,6 +35,7 @@ from mahler_pipelines.options.structures import dollars
 
 PAYOFF_PICTURE = "payoff.png"
 THESIS_LENGTH = 420
+OPINION_LENGTH = 280
 RISKS_SHOWN = 3
 RISK_LENGTH = 140
 
@@ -95,9 +96,14 @@ def _headline(shown: Recommendation) -> list[str]:
     size = plural(shown.contracts, "contract")
     return [
         f"**{legs_in_words(shown.structure).capitalize()}** · {size}",
-        f"**Credit {shown.target_credit}**, not below {shown.floor_credit}",
+        f"**{_credit_name(shown)} {shown.target_credit}**, not below {shown.floor_credit}",
         f"{usd(shown.max_profit_usd)} to win, **{usd(shown.max_loss_usd)} to lose**",
     ]
+
+
+def _credit_name(shown: Recommendation) -> str:
+    """The band of a roll is net of what closing the old trade costs."""
+    return "Credit" if shown.rolls is None else f"Roll of {shown.rolls}: net credit"
 
 
 def _odds(shown: Recommendation) -> list[str]:
@@ -173,10 +179,13 @@ def _liquidity(shown: Recommendation) -> str:
 
 def _words(shown: Recommendation) -> tuple[Field, ...]:
     risks = [f"- {cut(plain(risk), RISK_LENGTH)}" for risk in shown.risks[:RISKS_SHOWN]]
-    who = f"Thesis · {plain(shown.analyst)}, confidence {percent(shown.confidence)}"
-    fields = [Field(who, cut(plain(shown.thesis), THESIS_LENGTH), inline=False)]
+    author = f"Thesis · {plain(shown.analyst)}, confidence {percent(shown.confidence)}"
+    fields = [Field(author, cut(plain(shown.thesis), THESIS_LENGTH), inline=False)]
     if risks:
         fields.append(Field("Risks", "\n".join(risks), inline=False))
+    if shown.second_opinion:
+        opinion = cut(plain(shown.second_opinion), OPINION_LENGTH)
+        fields.append(Field("The rules say", opinion, inline=False))
     return tuple(fields)
 
 
@@ -195,7 +204,7 @@ def _decision(state: CardState) -> list[str]:
     if decision is None:
         needed = state.approvals_needed
         return [
-            f"approval {number} of {needed} by {plain(yes.by)}, {yes.said}"
+            f"approval {number} of {needed} by {who(yes.by)}, {yes.said}"
             for number, yes in enumerate(state.approvals, start=1)
             if needed > 1
         ]

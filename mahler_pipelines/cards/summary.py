@@ -54,10 +54,10 @@ def _colour(told: DaySummary) -> Colour:
 def _headline(told: DaySummary) -> list[str]:
     before = told.equity - told.day_pnl
     share = f" ({percent(told.day_pnl / before, digits=2)})" if before > 0 else ""
+    realised, unrealised = signed_usd(told.realised_pnl), signed_usd(told.unrealised_pnl)
     lines = [
         f"Equity **{usd(told.equity)}**, {signed_usd(told.day_pnl)}{share}",
-        f"realised {signed_usd(told.realised_pnl)} · unrealised {signed_usd(told.unrealised_pnl)}"
-        f" · fees {usd(told.fees)}",
+        f"realised {realised} · unrealised {unrealised} · fees {usd(told.fees)}",
     ]
     if told.trading_state != "active":
         lines.append(f"the desk is **{told.trading_state}**")

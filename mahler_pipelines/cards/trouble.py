@@ -162,7 +162,7 @@ def run_failed(job: str, partition: str, *, message: str, run_id: str) -> Messag
 def close_refused(underlying: str, *, trade_id: str, reason: str) -> Message:
     """Tell that the broker refused to close a trade: somebody has to look."""
     embed = Embed(
-        title=f"The broker refused to close {underlying}",
+        title=f"The broker refused to close {plain(underlying)}",
         description=cut(plain(reason), DETAIL_LENGTH),
         colour=Colour.BAD,
         footer=trade_id,

@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
-from mahler_pipelines.cli import acting, archiving, listings, repairing, serving
+from mahler_pipelines.cli import acting, archiving, listings, repairing, rolling, serving
 from mahler_pipelines.cli.backfilling import backfill
 from mahler_pipelines.cli.context import remember_overrides
+from mahler_pipelines.cli.rules import rules
 from mahler_pipelines.cli.running import run
+from mahler_pipelines.cli.serve import serve
 
 app = typer.Typer(
     help="A human-in-the-loop options desk. Without keys it trades a local exchange.",
@@ -34,17 +36,21 @@ def common(
 
 app.command()(run)
 app.command()(serving.dev)
+app.command()(serve)
 app.command()(archiving.ingest)
 app.command()(backfill)
 app.command()(listings.recommendations)
 app.command()(acting.approve)
 app.command()(acting.reject)
+app.command()(rolling.roll)
 app.command()(listings.positions)
 app.command()(listings.trades)
 app.command()(listings.explain)
+app.add_typer(rules, name="rules")
 app.command()(repairing.findings)
 app.command()(repairing.repair)
 app.command()(repairing.dismiss)
+app.command()(acting.close)
 app.command()(acting.halt)
 app.command()(acting.reduce)
 app.command()(acting.resume)

@@ -33,8 +33,11 @@ class Companions:
         self._logs = logs
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, name: str, module: str, arguments: Sequence[str]) -> None:
-        """Start a module as a program in a process group of its own, writing to `name`.log."""
+    def start(self, name: str, module: str, arguments: Sequence[str], *, niceness: int = 0) -> None:
+        """Start a module as a program in a process group of its own, writing to `name`.log.
+
+        What has a higher niceness gives way to the others; its children inherit it.
+        """
         command = [sys.executable, "-m", __name__, str(os.getpid()), module, *arguments]
         with self._log(name).open("wb") as log:
             self._running[name] = subprocess.Popen(  # noqa: S603 our own programs
@@ -45,6 +48,8 @@ class Companions:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        if niceness:
+            os.setpriority(os.PRIO_PROCESS, self._running[name].pid, niceness)
 
     def require_running(self) -> None:
         """Raise `CompanionDied`, with the end of its log, when a program is not there any more."""

@@ -6,7 +6,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -18,6 +18,7 @@ from mahler_pipelines.errors import MahlerError
 
 LOOPBACK = "127.0.0.1"
 STARTUP_SECONDS = 180.0
+RUN_NICENESS = 10
 LOCATION = "mahler"
 QUIETLY = ["--log-level", "warning"]
 WEB_QUIETLY = ["--dagster-log-level", "warning"]
@@ -28,11 +29,14 @@ class NotReady(MahlerError):
 
 
 @contextmanager
-def start_services(desk: ComposedDesk, port: int) -> Iterator[Companions]:
+def start_services(
+    desk: ComposedDesk, port: int, *, more: Mapping[str, str] | None = None
+) -> Iterator[Companions]:
     """Start the code server, then UI and daemon on it; yield once the UI answers on `port`.
 
-    One code server for both: the graph is loaded once, not twice. Raises `CompanionDied` when one
-    of them ends, `NotReady` when one does not answer.
+    One code server for both: the graph is loaded once, not twice. All of them are told `more` in
+    their environment. Raises `CompanionDied` when one of them ends, `NotReady` when one does not
+    answer.
     """
     from mahler_pipelines.cli.desk_instance import end_orphaned_runs, prepare_home
 
@@ -40,14 +44,15 @@ def start_services(desk: ComposedDesk, port: int) -> Iterator[Companions]:
     # A socket's path is short by law, and a home's may not be.
     with (
         tempfile.TemporaryDirectory(prefix="mahler-") as folder,
-        companions(child_environment(desk), desk.paths.logs) as held,
+        companions({**child_environment(desk), **(more or {})}, desk.paths.logs) as held,
     ):
         code = Path(folder) / "code.sock"
         workspace = _workspace(home, code)
         # Before anybody else opens it: two programs that create one Dagster home at once leave its
         # databases with two versions, and nothing opens them again.
         end_orphaned_runs(home)
-        held.start("code-server", "dagster", _code_server(code))
+        # Runs are its children: a scan gives way to the exchange and to who answers presses.
+        held.start("code-server", "dagster", _code_server(code), niceness=RUN_NICENESS)
         _wait_for(held, "code-server", lambda: _listens(code))
         held.start(
             "webserver",
@@ -55,8 +60,13 @@ def start_services(desk: ComposedDesk, port: int) -> Iterator[Companions]:
             ["-w", str(workspace), "-h", LOOPBACK, "-p", str(port), *WEB_QUIETLY],
         )
         held.start("daemon", "dagster._daemon", ["run", "-w", str(workspace), *QUIETLY])
-        _wait_for(held, "webserver", lambda: _answers(port))
+        wait_until_it_answers(held, "webserver", port, "/server_info")
         yield held
+
+
+def wait_until_it_answers(held: Companions, name: str, port: int, path: str) -> None:
+    """Wait for a companion's web server; raise `CompanionDied` or `NotReady` instead."""
+    _wait_for(held, name, lambda: _answers(port, path))
 
 
 def child_environment(desk: ComposedDesk) -> dict[str, str]:
@@ -136,10 +146,10 @@ def _listens(path: Path) -> bool:
     return True
 
 
-def _answers(port: int) -> bool:
+def _answers(port: int, path: str) -> bool:
     connection = HTTPConnection(LOOPBACK, port, timeout=5)
     try:
-        connection.request("GET", "/server_info")
+        connection.request("GET", path)
         return connection.getresponse().status == 200
     except (OSError, HTTPException):
         return False

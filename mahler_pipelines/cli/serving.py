@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mahler_pipelines.cli.chatting import Chat, chat_of
 from mahler_pipelines.cli.claiming import claimed
 from mahler_pipelines.cli.context import invocation, load_desk, load_settings
 from mahler_pipelines.cli.repairing import reconcile_on_start
@@ -37,8 +38,14 @@ def dev(
             "Default: exchange.clock_rate.",
         ),
     ] = None,
+    serve_port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port of `mahler serve`; 0 picks a free one.")
+    ] = 0,
 ) -> None:
     """Start the Dagster UI and daemon, and in local mode the exchange; Ctrl-C stops them all.
+
+    Cards go to Discord where it has been set up; in local mode without it to a page on this
+    machine, where they can be clicked.
 
     The book of the last run is continued where its clock was left. `mahler advance` moves it.
     """
@@ -49,14 +56,21 @@ def dev(
         stack.enter_context(claimed(desk.paths, "mahler dev"))
         served = exchange_of(desk, stack)
         reconcile_on_start(desk)
+        chat = stack.enter_context(chat_of(desk))
         with console.status("starting the exchange, the graph and the daemon"):
-            held = stack.enter_context(start_services(desk, port))
+            told = {} if chat is None else chat.environment
+            held = stack.enter_context(start_services(desk, port, more=told))
+            door = None if chat is None else chat.serve(held, port=serve_port)
         moving = settings.exchange.clock_rate if rate is None else rate
         if served is not None:
             served.control.set_rate(moving)
         _announce(desk, port, served)
+        _announce_chat(chat, door)
+        console.print("  stop       Ctrl-C")
         while True:
             held.require_running()
+            if chat is not None and chat.local is not None:
+                chat.local.require_running()
             if served is not None:
                 served.require_running()
                 if not moving:
@@ -94,7 +108,14 @@ def _announce(desk: ComposedDesk, port: int, served: "LocalExchange | None") -> 
         console.print(f"  next scan  {program} advance{flags}")
     console.print(f"  answer     {program} recommendations{flags}")
     console.print(f"             {program} approve ID{flags}")
-    console.print("  stop       Ctrl-C")
+
+
+def _announce_chat(chat: Chat | None, door: str | None) -> None:
+    if chat is None:
+        return
+    where = "in Discord" if chat.local is None else f"{chat.local.url}  (on this machine only)"
+    console.print(f"  cards      {where}")
+    console.print(f"  health     {door}/health")
 
 
 def exchange(

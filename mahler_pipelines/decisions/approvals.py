@@ -158,9 +158,7 @@ def _answerable(
     return stored
 
 
-def offered_instead(
-    ledger: DecisionLedger, recommendation_id: str
-) -> StoredRecommendation | None:
+def offered_instead(ledger: DecisionLedger, recommendation_id: str) -> StoredRecommendation | None:
     """Return what took the place of a recommendation that lapsed or was edited; None so far."""
     found = map(ledger.recommendation, successor_ids(recommendation_id))
     return next((one for one in found if one is not None), None)

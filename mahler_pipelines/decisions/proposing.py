@@ -98,6 +98,7 @@ def propose(
     exits: ExitTerms,
     playbook_version: int,
     run_id: str,
+    second_opinion: str = "",
     tick: Decimal = CENT,
     asked: Asked | None = None,
 ) -> Proposal:
@@ -136,6 +137,7 @@ def propose(
         analyst=answer.call.analyst,
         playbook_version=playbook_version,
         run_id=run_id,
+        second_opinion=second_opinion,
         **_trade(sized),
         **_exits(sized, exits),
         **_measures(candidate, sized.contracts),

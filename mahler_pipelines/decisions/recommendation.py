@@ -73,7 +73,8 @@ class Recommendation:
     `requotes` is the id of the one whose place this one takes, with the market's new prices: one
     that lapsed, or that a person edited. `rolls` is the id of the trade that the same order closes:
     the band and the natural credit of a roll are net of what closing that trade costs, all else is
-    of the new structure.
+    of the new structure. `second_opinion` is what the rules analyst says where a model wrote the
+    thesis.
     """
 
     id: str
@@ -116,6 +117,7 @@ class Recommendation:
     run_id: str
     requotes: str | None = None
     rolls: str | None = None
+    second_opinion: str = ""
 
     @property
     def underlying(self) -> str:

@@ -88,7 +88,7 @@ def requote(
     if asked is None and requotes_before(lapsed.id) >= approval.requotes:
         code, done = RequoteCode.REQUOTED_OFTEN_ENOUGH, requotes_before(lapsed.id)
         return Proposal(None, refusal=Refusal(code, done, approval.requotes))
-    candidate = _candidate(
+    candidate = candidate_of(
         lapsed, quotes, underlying_price=underlying_price, as_of=as_of, rates=rates, tick=tick
     )
     if isinstance(candidate, Refusal):
@@ -117,13 +117,16 @@ def requote(
     if proposal.recommendation is None:
         return proposal
     name = requote_id(lapsed.id) if asked is None else edit_id(lapsed.id)
-    offer = replace(proposal.recommendation, id=name, requotes=lapsed.id)
+    offer = replace(
+        proposal.recommendation,
+        id=name,
+        requotes=lapsed.id,
+        second_opinion=lapsed.second_opinion,
+    )
     return replace(proposal, recommendation=offer)
 
 
-def _unfit(
-    asked: Asked, candidate: Candidate, limits: RiskLimits, tick: Decimal
-) -> Refusal | None:
+def _unfit(asked: Asked, candidate: Candidate, limits: RiskLimits, tick: Decimal) -> Refusal | None:
     """Why a person's edit can't be offered, whatever the gates say of it.
 
     An order that is not to be filled below what the market pays at once would lapse as it is sent.
@@ -159,7 +162,7 @@ def _standing_answer(lapsed: Recommendation) -> AnalystAnswer:
     return AnalystAnswer(thesis, "", call)
 
 
-def _candidate(
+def candidate_of(
     lapsed: Recommendation,
     quotes: pd.DataFrame,
     *,

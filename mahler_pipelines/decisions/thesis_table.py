@@ -67,7 +67,8 @@ def read_assessments(table: pd.DataFrame) -> list[Assessment]:
                 candidate,
                 AnalystAnswer(thesis, row["problem"], call),
                 Grounding(tuple(found["numbers"]), tuple(found["rules"])),
-                row["second_opinion"],
+                # Partitions written before there was one have no such column.
+                row.get("second_opinion", ""),
             )
         )
     return assessments

@@ -21,8 +21,9 @@ NEVER_SENT = "never_sent"
 class OrderPurpose(StrEnum):
     """Why an order is sent: only OPEN and ROLL add risk.
 
-    ROLL closes a trade and opens the one that takes its place, in one order. HEDGE covers what is held without its other leg, SWEEP disposes of shares and of positions that
-    no trade of ours stands behind.
+    ROLL closes a trade and opens the one that takes its place, in one order. HEDGE covers what is
+    held without its other leg, SWEEP disposes of shares and of positions that no trade of ours
+    stands behind.
     """
 
     OPEN = "open"

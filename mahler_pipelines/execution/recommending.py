@@ -76,6 +76,7 @@ def recommend(
             exits=terms.exits,
             playbook_version=occasion.playbook_version,
             run_id=occasion.run_id,
+            second_opinion=assessment.second_opinion,
         )
         proposals.append(proposal)
         if proposal.recommendation is not None:

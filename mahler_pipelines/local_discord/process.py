@@ -27,6 +27,10 @@ class DiscordDidNotStart(MahlerError):
     """The child process ended, or never answered; carries what it wrote."""
 
 
+class DiscordEnded(MahlerError):
+    """The child process ended by itself; carries what it wrote last."""
+
+
 def die_with_parent(parent: int) -> None:
     """Ask Linux to end this process when its parent ends, and leave at once if it has.
 
@@ -160,6 +164,15 @@ class LocalDiscord:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+    def require_running(self) -> None:
+        """Raise `DiscordEnded`, with the end of its log, when the child is not there any more."""
+        if self._child is None or self._child.poll() is not None:
+            log = self._state_dir / LOG_FILE
+            code = None if self._child is None else self._child.returncode
+            raise DiscordEnded(
+                f"the local Discord ended with {code}; {log} ends:\n{log.read_text()[-600:]}"
+            )
 
     def _wait(self, log: Path) -> dict[str, str]:
         deadline = time.monotonic() + _STARTUP_SECONDS

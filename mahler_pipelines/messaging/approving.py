@@ -83,15 +83,14 @@ def approve(
     People are told apart by `decided_by`: somebody who is known to two doors by two names counts
     twice. Raises as `decide` does.
     """
-    stored = ledger.recommendation(recommendation_id)
+    # Where one person is always enough, nothing has to be read before the decision.
+    stored = None if rule.second_above is None else ledger.recommendation(recommendation_id)
     given: tuple[str, ...] = ()
     needed = 1
     if stored is not None and _stands_open(stored, at=at, shown_hash=shown_hash):
         needed = rule.needed(stored.recommendation)
     if needed > 1 and stored is not None:
-        yes = Approval(
-            recommendation_id, decided_by, door, at, stored.recommendation.content_hash
-        )
+        yes = Approval(recommendation_id, decided_by, door, at, stored.recommendation.content_hash)
         is_new = ledger.add_approval(yes)
         given = tuple(one.decided_by for one in ledger.approvals(recommendation_id))
         if len(given) < needed:
@@ -108,9 +107,7 @@ def approve(
     return ApprovalStep(result, max(len(given), 1), needed)
 
 
-def _stands_open(
-    stored: StoredRecommendation, *, at: datetime, shown_hash: str | None
-) -> bool:
+def _stands_open(stored: StoredRecommendation, *, at: datetime, shown_hash: str | None) -> bool:
     """Whether a yes counts at all; `decide` says why not."""
     shown = stored.recommendation
     return (

@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from mahler_pipelines.cards.custom_ids import Action, CustomId
-from mahler_pipelines.cards.forms import edit_form, reject_form
+from mahler_pipelines.cards.forms import edit_form, reject_form, resume_question
 from mahler_pipelines.cards.message import Message
 from mahler_pipelines.cards.recommendation import who
-from mahler_pipelines.cards.trouble import resume_question
 from mahler_pipelines.decisions.ledger import StoredRecommendation
 from mahler_pipelines.decisions.playbook import RuleStatus
 from mahler_pipelines.decisions.recommendation import RecommendationStatus
@@ -18,18 +17,18 @@ from mahler_pipelines.messaging.answer import (
     opened,
     put_off,
     shown_privately,
-    told,
     updated,
 )
 from mahler_pipelines.messaging.approving import approve
+from mahler_pipelines.messaging.halt_sign import halt_sign
 from mahler_pipelines.messaging.ledger import (
     CardRecord,
     CloseRequest,
     CloseWish,
     MessagingLedger,
 )
-from mahler_pipelines.messaging.office import Office, Press, card_of, halt_sign, own_card
-from mahler_pipelines.messaging.refusing import NotTaken, Refused
+from mahler_pipelines.messaging.office import Office, Press, card_of, own_card
+from mahler_pipelines.messaging.refusing import NotTaken, Refused, not_taken
 from mahler_pipelines.risk.trading_state import TradingState
 
 RESUMED = "resumed in the chat, after a second question"
@@ -49,9 +48,11 @@ def approve_pressed(office: Office, press: Press) -> Answer:
             at=now,
             shown_hash=content_hash_of(ledger, card),
         )
-        if step.recorded or (step.result is None and not step.repeated):
+        if step.repeated:
+            raise Refused(NotTaken.DECIDES_NOTHING, capitalised(step.message))
+        if step.recorded or step.result is None:
             return office.redrawn(ledger, card)
-    return told(capitalised(step.message))
+    return decided_nothing(press, step.message)
 
 
 def reject_pressed(office: Office, press: Press) -> Answer:
@@ -121,9 +122,7 @@ def resume_pressed(office: Office, press: Press) -> Answer:
             f"{halt.code} {halt.value}, limit {halt.limit} ({halt.cause})"
             for halt in unacknowledged_halts(ledger)
         )
-        confirm = CustomId(
-            Action.RESUME_CONFIRMED, office.account_id, halt_sign(ledger, press.by)
-        )
+        confirm = CustomId(Action.RESUME_CONFIRMED, office.account_id, halt_sign(ledger, press.by))
     return shown_privately(resume_question(confirm, state=state, reason=reason, causes=causes))
 
 
@@ -157,6 +156,10 @@ def _rule(office: Office, press: Press, status: RuleStatus) -> Answer:
     now, name = office.soonest(), press.custom_id.subject
     with office.act(press.interaction) as ledger:
         card = card_of(ledger, press)
+        report = ledger.message(card.key)
+        shown = [rule["id"] for rule in report.payload.get("proposed", ())] if report else []
+        if name not in shown:
+            raise Refused(NotTaken.OTHER_CARD, "This button belongs to another card.")
         rules = {rule.id: rule for rule in ledger.rules()}
         if name not in rules:
             raise Refused(NotTaken.NOT_THERE, "There is no such rule.")
@@ -180,6 +183,12 @@ def waiting(ledger: MessagingLedger, press: Press) -> StoredRecommendation:
         by = f" by {who(stored.decision.decided_by)}" if stored.decision else ""
         raise Refused(NotTaken.DECIDES_NOTHING, f"It is {stored.status} already{by}.")
     return stored
+
+
+def decided_nothing(press: Press, message: str) -> Answer:
+    """Tell why an answer counts for nothing; the ledger has kept that it was given."""
+    said = capitalised(message)
+    return not_taken(press.interaction, press.door, NotTaken.DECIDES_NOTHING, said)
 
 
 def capitalised(sentence: str) -> str:

@@ -15,7 +15,6 @@ from mahler_pipelines.messaging.ledger import (
     OutgoingMessage,
 )
 from mahler_pipelines.messaging.notifier import (
-    UNKNOWN_MESSAGE,
     Notifier,
     NotifierError,
     NotifierRefused,
@@ -131,8 +130,8 @@ class Progress:
 class Courier:
     """What delivery works with.
 
-    `present` is the machine's clock, with its zone; `market_now` the market's, None where it can't
-    be read, by which what nobody answered expires.
+    `present` is the machine's clock, with its zone; `market_now` the market's, by which what
+    nobody answered expires; it raises `BrokerError` when nobody can tell.
     """
 
     account_id: str
@@ -141,7 +140,7 @@ class Courier:
     renderer: Renderer
     holder: str
     present: Callable[[], datetime]
-    market_now: Callable[[], datetime | None]
+    market_now: Callable[[], datetime]
     terms: DeliveryTerms = field(default_factory=DeliveryTerms)
     progress: Progress = field(default_factory=Progress)
 
@@ -173,7 +172,7 @@ class DeliveryReport:
 def is_general(error: MahlerError) -> bool:
     """Whether a failure says that the chat is in trouble, and not what was sent to it."""
     if isinstance(error, NotifierRefused):
-        return error.status in _NOBODY_ALLOWED and error.code != UNKNOWN_MESSAGE
+        return error.status in _NOBODY_ALLOWED and not error.is_gone
     return isinstance(error, NotifierError)
 
 

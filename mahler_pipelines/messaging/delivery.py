@@ -75,15 +75,15 @@ def keep_delivering(courier: Courier, *, stop: threading.Event, poll_seconds: fl
 
 def _tell(report: DeliveryReport, problems: dict[str, str]) -> None:
     """Log each new problem once, however many messages and tries it meets."""
-    had_any = bool(problems)
+    known = set(problems.values())
     passing = {LEDGER, MARKET, LOOP} - report.problems.keys()
     for key in (*report.sent, *report.edited, *passing):
         problems.pop(key, None)
-    for key, problem in report.problems.items():
-        if problem not in problems.values():
+    for problem in dict.fromkeys(report.problems.values()):
+        if problem not in known:
             _log.warning("not delivered: %s", problem)
-        problems[key] = problem
-    if had_any and not problems:
+    problems.update(report.problems)
+    if known and not problems:
         _log.info("everything is delivered again")
 
 
@@ -99,7 +99,7 @@ def _expire(courier: Courier, report: DeliveryReport) -> None:
             return
         progress.next_clock = now + timedelta(seconds=courier.terms.clock_seconds)
         market_now = courier.market_now()
-        if market_now is not None and market_now >= first:
+        if market_now >= first:
             with courier.book.transaction(courier.account_id) as ledger:
                 report.expired += expire_due(ledger, market_now)
     except MahlerError as error:

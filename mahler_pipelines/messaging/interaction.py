@@ -78,7 +78,7 @@ class _Data(_Wire):
 
 class _Interaction(_Wire):
     id: str = Field(pattern=_ID)
-    type: int
+    type: int = Field(strict=True)
     application_id: str = Field(pattern=_ID)
     token: str = Field(min_length=1, max_length=2000)
     guild_id: str | None = Field(default=None, pattern=_ID)

@@ -17,8 +17,8 @@ from mahler_pipelines.decisions.approvals import DecisionOutcome, decide
 from mahler_pipelines.decisions.proposing import Asked
 from mahler_pipelines.decisions.recommendation import DecisionVerdict
 from mahler_pipelines.execution.editing import Editor
-from mahler_pipelines.messaging.answer import Answer, put_off, told
-from mahler_pipelines.messaging.buttons import capitalised, content_hash_of, waiting
+from mahler_pipelines.messaging.answer import Answer, put_off
+from mahler_pipelines.messaging.buttons import content_hash_of, decided_nothing, waiting
 from mahler_pipelines.messaging.office import Office, Press, own_card
 from mahler_pipelines.messaging.refusing import NotTaken, Refused
 
@@ -44,7 +44,7 @@ def reject_sent(office: Office, press: Press) -> Answer:
         )
         if result.outcome is DecisionOutcome.RECORDED:
             return office.redrawn(ledger, card)
-    return told(capitalised(result.message))
+    return decided_nothing(press, result.message)
 
 
 def edit_sent(office: Office, press: Press) -> Answer:

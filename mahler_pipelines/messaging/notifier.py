@@ -8,6 +8,9 @@ from typing import Any, Protocol
 from mahler_pipelines.cards.message import Message
 from mahler_pipelines.errors import MahlerError
 
+UNKNOWN_MESSAGE = 10008
+"""Discord's code for a message that is not there (any more)."""
+
 
 class NotifierError(MahlerError):
     """The chat did not do what it was asked."""
@@ -33,9 +36,10 @@ class NotifierRefused(NotifierError):
         self.status = status
         self.code = code
 
-
-UNKNOWN_MESSAGE = 10008
-"""Discord's code for a message that is not there (any more)."""
+    @property
+    def is_gone(self) -> bool:
+        """Whether the message is not there any more."""
+        return self.code == UNKNOWN_MESSAGE
 
 
 @dataclass(frozen=True, slots=True)

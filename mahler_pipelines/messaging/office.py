@@ -1,6 +1,5 @@
 """What every answer is made with: the ledger, the cards' renderer, the clocks, the rules."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,7 +7,6 @@ from datetime import datetime
 
 from mahler_pipelines.cards.custom_ids import CustomId
 from mahler_pipelines.errors import BrokerError
-from mahler_pipelines.execution.halting import unacknowledged_halts
 from mahler_pipelines.messaging.answer import Answer, updated
 from mahler_pipelines.messaging.approving import ApprovalRule
 from mahler_pipelines.messaging.courier import Renderer
@@ -17,10 +15,6 @@ from mahler_pipelines.messaging.interaction import Interaction
 from mahler_pipelines.messaging.ledger import CardRecord, MessagingBook, MessagingLedger
 from mahler_pipelines.messaging.marks import mark, marked
 from mahler_pipelines.messaging.refusing import NotTaken, Refused
-
-SIGN_LENGTH = 16
-STATE_SET = "trading_state_set"
-"""Kind of the event that the ledger keeps of each change of the trading state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +38,10 @@ def person(interaction: Interaction) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Office:
-    """One account's office. `market_now` is the market's present and raises `BrokerError` when
-    nobody can tell it; `present` is the machine's clock.
+    """One account's office.
+
+    `market_now` is the market's present and raises `BrokerError` when nobody can tell it; `present`
+    is the machine's clock, with its zone.
     """
 
     account_id: str
@@ -96,16 +92,3 @@ def own_card(ledger: MessagingLedger, press: Press) -> CardRecord:
     if card.subject != press.custom_id.subject:
         raise Refused(NotTaken.OTHER_CARD, "This button belongs to another card.")
     return card
-
-
-def halt_sign(ledger: MessagingLedger, by: str) -> str:
-    """What stands in a button that only one person was shown, in place of a card.
-
-    It says to whom and in which state: another person's, or one of an earlier halt, is none.
-    """
-    state, reason = ledger.trading_state()
-    causes = [f"{halt.code}:{halt.cause}:{halt.level}" for halt in unacknowledged_halts(ledger)]
-    events = ledger.audit_events(subject=ledger.account_id)
-    changes = [event.id for event in events if event.kind == STATE_SET][-1:]
-    text = "|".join([ledger.account_id, by, state, reason, *causes, *map(str, changes)])
-    return hashlib.sha256(text.encode()).hexdigest()[:SIGN_LENGTH]

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -16,7 +17,11 @@ PATIENCE_SECONDS = 2.0
 """Discord gives up after 3 s, of which the wire takes its part on both ways."""
 ANSWERING_THREADS = 4
 """Writers take turns at the ledger anyway; more threads only wait, and wake each other up."""
-FINISHING_THREADS = 4
+TELLING_THREADS = 4
+FINISHING_THREADS = 2
+"""What is put off computes; more of it at once would only slow down who is answered meanwhile."""
+WAY_SECONDS = 5.0
+"""How long what is put off lets answers go first, before it is its turn whatever is asked."""
 
 BUSY = "The desk could not answer. Look at the card before you press again."
 TOO_LATE_FOR_A_FORM = "That took too long for the form to open: press again."
@@ -54,10 +59,15 @@ class PromptAnswers:
         self._patience_seconds = patience_seconds
         self._answering = ThreadPoolExecutor(threads, thread_name_prefix="answering")
         # Apart from each other: what is finished may wait for an answer that is still asked for.
+        self._telling = ThreadPoolExecutor(TELLING_THREADS, thread_name_prefix="telling")
         self._finishing = ThreadPoolExecutor(FINISHING_THREADS, thread_name_prefix="finishing")
+        self._nobody_waits = threading.Condition()
+        self._waiting = 0
 
     async def answer(self, interaction: Interaction, *, door: str) -> Answer:
         """Return the handler's answer, or one that puts it off."""
+        with self._nobody_waits:
+            self._waiting += 1
         asked = self._answering.submit(self._respond, interaction, door)
         awaited = asyncio.wrap_future(asked)
         await asyncio.wait({awaited}, timeout=self._patience_seconds)
@@ -67,20 +77,28 @@ class PromptAnswers:
         return put_off(_message_of(asked))
 
     async def finish(self, interaction: Interaction, answer: Answer) -> None:
-        """Fill in an answer that was put off; others are complete."""
+        """Fill in an answer that was put off; others are complete. People who wait come first."""
         if answer.later is not None:
-            await self.aside(lambda: self._finish(interaction, answer))
+            await asyncio.wrap_future(self._finishing.submit(self._finish, interaction, answer))
 
-    async def aside(self, work: Callable[[], None]) -> None:
-        """Do what may take its time on a thread that no answer waits for."""
-        await asyncio.wrap_future(self._finishing.submit(work))
+    async def tell(self, telling: Callable[[], bool]) -> bool:
+        """Give a first answer that goes out by a request of our own; return whether it did."""
+        return await asyncio.wrap_future(self._telling.submit(telling))
 
     def close(self) -> None:
         """Wait for what was begun, and end the threads."""
-        self._answering.shutdown()
-        self._finishing.shutdown()
+        for threads in (self._answering, self._telling, self._finishing):
+            threads.shutdown()
 
     def _respond(self, interaction: Interaction, door: str) -> Answer:
+        try:
+            return self._asked(interaction, door)
+        finally:
+            with self._nobody_waits:
+                self._waiting -= 1
+                self._nobody_waits.notify_all()
+
+    def _asked(self, interaction: Interaction, door: str) -> Answer:
         try:
             return self._responder.respond(interaction, door=door)
         except MahlerError as error:
@@ -90,6 +108,8 @@ class PromptAnswers:
         return told(BUSY)
 
     def _finish(self, interaction: Interaction, answer: Answer) -> None:
+        with self._nobody_waits:
+            self._nobody_waits.wait_for(lambda: not self._waiting, WAY_SECONDS)
         try:
             self._responder.finish(interaction, answer)
         except MahlerError as error:

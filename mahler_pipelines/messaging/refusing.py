@@ -1,8 +1,14 @@
 """Why a press, a form or a command changes nothing: a code for the log, words for the person."""
 
+import logging
 from enum import StrEnum
 
 from mahler_pipelines.errors import MahlerError
+from mahler_pipelines.messaging.answer import Answer, told
+from mahler_pipelines.messaging.authority import Stranger
+from mahler_pipelines.messaging.interaction import Interaction
+
+_log = logging.getLogger(__name__)
 
 
 class NotTaken(StrEnum):
@@ -30,3 +36,15 @@ class Refused(MahlerError):
         super().__init__(told)
         self.code = code
         self.told = told
+
+
+def not_taken(interaction: Interaction, door: str, code: Stranger | NotTaken, said: str) -> Answer:
+    """Tell who sent it, and nobody else, and leave a line in the log: ids and a code alone."""
+    _log.warning(
+        "interaction %s of user %s through %s was not taken: %s",
+        interaction.id,
+        interaction.user_id,
+        door,
+        code,
+    )
+    return told(said)

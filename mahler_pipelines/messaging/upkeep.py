@@ -20,7 +20,7 @@ from mahler_pipelines.messaging.courier import (
 )
 from mahler_pipelines.messaging.ledger import CardRecord
 from mahler_pipelines.messaging.marks import mark, marked, shown_hash
-from mahler_pipelines.messaging.notifier import UNKNOWN_MESSAGE, NotifierError, NotifierRefused
+from mahler_pipelines.messaging.notifier import NotifierError, NotifierRefused
 
 NOT_KNOWN = "not known"
 """What a card is said to show that has to be edited, whatever it shows."""
@@ -81,7 +81,7 @@ def _update(courier: Courier, card: CardRecord, report: DeliveryReport) -> datet
     try:
         courier.notifier.edit(card.message_id, message)
     except NotifierRefused as refusal:
-        if refusal.code != UNKNOWN_MESSAGE:
+        if not refusal.is_gone:
             raise
         _forget(courier, card)
         return None
@@ -91,12 +91,19 @@ def _update(courier: Courier, card: CardRecord, report: DeliveryReport) -> datet
     put = replace(card, shown=shown, updated_at=now, confirmed=is_same)
     if _put(courier, replace(put, settled=is_same and rendered.settled), instead_of=token):
         return None if is_same else now + confirming
-    # Somebody else edited at the same time: which edit came last is not known.
-    _put(courier, replace(card, shown=NOT_KNOWN))
+    _doubt(courier, card, at=now)
     return now
 
 
-def _put(courier: Courier, card: CardRecord, *, instead_of: str | None = None) -> bool:
+def _doubt(courier: Courier, card: CardRecord, *, at: datetime) -> None:
+    """Somebody else edited at the same time: which edit came last is not known, so edit again."""
+    with courier.book.transaction(courier.account_id) as ledger:
+        # An event, so that whoever delivers next sees a change.
+        ledger.audit("card_edited_twice", card.subject, {"message_id": card.message_id}, at=at)
+        ledger.put_card(replace(card, shown=NOT_KNOWN))
+
+
+def _put(courier: Courier, card: CardRecord, *, instead_of: str) -> bool:
     with courier.book.transaction(courier.account_id) as ledger:
         return ledger.put_card(card, instead_of=instead_of)
 

@@ -22,6 +22,7 @@ from mahler_pipelines.execution.walks import OpenWalk, due_walks
 from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.observation import current_scan
 from mahler_pipelines.market.sessions import TradingCalendar
+from mahler_pipelines.messaging.mail_room import MailRoom
 from mahler_pipelines.orchestration.jobs import (
     end_of_day,
     market_scan,
@@ -349,11 +350,28 @@ def reconciliation_sensor(
     return dg.RunRequest(run_key=f"reconcile:{digest}", partition_key=session_key(session))
 
 
+@dg.sensor(
+    minimum_interval_seconds=10,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Delivers messages where `mahler serve` does not, and reads reactions.",
+)
+def discord_sensor(
+    context: dg.SensorEvaluationContext, mail_room: dg.ResourceParam[MailRoom]
+) -> dg.SkipReason:
+    """Deliver what waits, and where reactions are the door, take the answers under the cards.
+
+    Beside `mahler serve`, which comes round every second, there is seldom anything left to do. The
+    round is made beside the tick: a Discord that hangs must not hold the daemon's other sensors.
+    """
+    return dg.SkipReason(mail_room.make_round())
+
+
 def all_sensors() -> list[dg.SensorDefinition]:
     """Every sensor of the desk."""
     return [
         approval_sensor,
         close_request_sensor,
+        discord_sensor,
         limit_walk_sensor,
         market_clock_sensor,
         reconciliation_sensor,

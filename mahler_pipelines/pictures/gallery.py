@@ -83,7 +83,8 @@ def _curve(shown: Recommendation, *, rate: float) -> PayoffCurve:
     strikes = [float(leg.contract.strike) for leg in shown.structure.legs]
     low = min(spot * np.exp(-reach), 0.97 * min(strikes))
     high = max(spot * np.exp(reach), 1.03 * max(strikes))
-    prices = np.linspace(low, high, POINTS)
+    # With the strikes among them the corners are sharp.
+    prices = np.union1d(np.linspace(low, high, POINTS), strikes)
     today = sum(
         leg.signed_ratio
         * _model(leg.contract.root).price(

@@ -77,7 +77,7 @@ def payoff(
         low -= CONE_STRIP * (high - low) * len(curve.cone)
     axes.set_ylim(low, high)
     axes.set_xlim(float(prices[0]), float(prices[-1]))
-    _mark_breakevens(axes, breakevens)
+    _mark_breakevens(axes, breakevens, spot=spot)
     _draw_cone(axes, curve.cone)
     style.format_y(axes, style.usd)
     style.format_x(axes, lambda value: f"{value:,.0f}")
@@ -122,10 +122,13 @@ def _draw_cone(axes: "Axes", cone: Sequence[Band]) -> None:
         )  # fmt: skip
 
 
-def _mark_breakevens(axes: "Axes", breakevens: Sequence[float]) -> None:
+def _mark_breakevens(axes: "Axes", breakevens: Sequence[float], *, spot: float) -> None:
+    """Each with its price, written away from the line of the spot."""
     for point in breakevens:
+        beyond = point > spot
         axes.plot([point], [0], marker="o", markersize=6, color=style.RED, zorder=5)
         axes.annotate(
-            f"{point:,.2f}", (point, 0), xytext=(-5, 7), textcoords="offset points", fontsize=9.5,
-            color=style.RED, ha="right",
+            f"{point:,.2f}", (point, 0), xytext=(6 if beyond else -5, 7),
+            textcoords="offset points", fontsize=9.5, color=style.RED,
+            ha="left" if beyond else "right",
         )  # fmt: skip

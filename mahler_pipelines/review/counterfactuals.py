@@ -63,9 +63,11 @@ def counterfactuals(
     The entry is what the order would have asked for on the quotes shown: the natural credit within
     the approved band. Only moments after a recommendation was made count for it; one whose quotes
     can't be used is passed over; the last seen counts. Each moment's quotes are read once, for all
-    recommendations that are still followed.
+    recommendations that are still followed. Rolls are left out: what their net credit would have
+    earned is a question about two trades.
     """
-    stories = [_Story(one, entry_credit(one.recommendation)) for one in stored]
+    alone = [one for one in stored if one.recommendation.rolls is None]
+    stories = [_Story(one, entry_credit(one.recommendation)) for one in alone]
     for moment in sorted(later, key=lambda row: row.as_of):
         followed = [story for story in stories if story.is_followed_at(moment.as_of)]
         structures = [story.stored.recommendation.structure for story in followed]

@@ -32,8 +32,8 @@ class ClosedLine(ReportPart):
 class DaySummary(ReportPart):
     """Everything the summary tells, in dollars.
 
-    `day_pnl` is how far equity moved since the session before (the broker's own beginning of the
-    day where there is none); `heat_usd` is what all open and working trades can lose together.
+    `day_pnl` is how far equity moved since the session before; on the first one what its trades
+    earned and stand at. `heat_usd` is what all open and working trades can lose together.
     """
 
     session: date
@@ -72,7 +72,7 @@ def day_summary(
     return DaySummary(
         session=session,
         equity=row.equity,
-        day_pnl=row.equity - _equity_before(history, account),
+        day_pnl=_day_pnl(history),
         realised_pnl=row.realised_pnl,
         unrealised_pnl=row.unrealised_pnl,
         fees=row.fees,
@@ -90,8 +90,12 @@ def day_summary(
     )
 
 
-def _equity_before(history: Sequence[DailyPerformance], account: BrokerAccount) -> Decimal:
-    return history[-2].equity if len(history) > 1 else account.last_equity
+def _day_pnl(history: Sequence[DailyPerformance]) -> Decimal:
+    """The broker's own beginning of the day is no measure: after the close it is the next day's."""
+    row = history[-1]
+    if len(history) > 1:
+        return row.equity - history[-2].equity
+    return row.realised_pnl + row.unrealised_pnl
 
 
 def _closed(ledger: Ledger, session: date) -> tuple[ClosedLine, ...]:

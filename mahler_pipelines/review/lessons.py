@@ -57,8 +57,7 @@ RULE_TEXTS: dict[LessonCode, str] = {
         "Close short legs in the money before expiration: assignment brought shares to the account."
     ),
     LessonCode.ROLLED: (
-        "Compare both halves of a roll: what was given up at the roll with what the later expiration "
-        "brought."
+        "Compare both halves of a roll: what was given up with what the later expiration brought."
     ),
     LessonCode.CLOSED_BY_HAND: (
         "Write down why a trade is closed by hand, so that the reason can become a rule."

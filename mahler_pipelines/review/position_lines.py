@@ -1,12 +1,14 @@
 """Open trades in a line each, as reports to a person carry them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from itertools import groupby
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from mahler_pipelines.errors import CorruptData
 from mahler_pipelines.execution.ledger import ExecutionLedger
 from mahler_pipelines.execution.trades import PositionMark, Trade, TradeStatus
 from mahler_pipelines.options.structures import Leg, Structure
@@ -16,6 +18,14 @@ class ReportPart(BaseModel):
     """A part of a report: frozen, and the same after a way through JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def read(cls, payload: Mapping[str, Any]) -> Self:
+        """Read a report back from JSON; raise `CorruptData` when it is none."""
+        try:
+            return cls.model_validate(payload)
+        except ValidationError as error:
+            raise CorruptData(f"a stored {cls.__name__} cannot be read: {error}") from error
 
 
 class PositionLine(ReportPart):

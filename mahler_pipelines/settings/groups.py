@@ -43,6 +43,7 @@ CutoffMinutes = Annotated[int | None, Field(ge=60, le=210), BeforeValidator(_off
 RequestCount = Annotated[int | None, Field(ge=10), BeforeValidator(_off)]
 Share = Annotated[float | None, Field(ge=0, le=1), BeforeValidator(_off)]
 Fraction = Annotated[Decimal, Field(gt=0, le=1)]
+HeatGate = Annotated[Decimal | None, Field(ge=0), BeforeValidator(_off)]
 LossGate = Annotated[Decimal | None, Field(ge=0, le=1), BeforeValidator(_off)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_off)]
 Text = Annotated[str | None, BeforeValidator(_off)]
@@ -218,16 +219,20 @@ class AnthropicSettings(Group):
 
 
 class DiscordSettings(Group):
-    """Where cards go, and whose clicks count. Ids are Discord's snowflakes."""
+    """Where cards go, and whose clicks count: people on either list. Ids are Discord's snowflakes.
+
+    `second_approval_heat` is a share of equity at risk with the trade in it.
+    """
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
     bot_token: Secret = None
-    webhook_url: Secret = None
     public_key: Text = None
     application_id: Text = None
     guild_id: Text = None
     channel_id: Text = None
     approvers: Names = ()
+    approver_roles: Names = ()
+    second_approval_heat: HeatGate = None
     door: Literal["auto", "http", "gateway", "reactions", "off"] = "auto"
     base_url: str = "https://discord.com/api/v10"

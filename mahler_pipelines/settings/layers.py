@@ -18,12 +18,12 @@ VENDOR_NAMES = {
     "ALPACA_SECRET_KEY": "alpaca.secret_key",
     "ANTHROPIC_API_KEY": "anthropic.api_key",
     "DISCORD_BOT_TOKEN": "discord.bot_token",
-    "DISCORD_WEBHOOK_URL": "discord.webhook_url",
     "DISCORD_PUBLIC_KEY": "discord.public_key",
     "DISCORD_APPLICATION_ID": "discord.application_id",
     "DISCORD_GUILD_ID": "discord.guild_id",
     "DISCORD_CHANNEL_ID": "discord.channel_id",
     "DISCORD_APPROVERS": "discord.approvers",
+    "DISCORD_APPROVER_ROLES": "discord.approver_roles",
     "DISCORD_API_BASE": "discord.base_url",
 }
 """The vendors' usual names, read without a prefix from .env and the environment."""

@@ -65,6 +65,11 @@ class BookPaths:
         return self.root / "exchange"
 
     @property
+    def discord(self) -> Path:
+        """State of the local Discord."""
+        return self.root / "discord"
+
+    @property
     def logs(self) -> Path:
         """What the programs of `mahler dev` say.
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from mahler_pipelines.decisions.recommendation import DecisionVerdict, RecommendationStatus
-from mahler_pipelines.errors import BadInput
+from mahler_pipelines.errors import BadInput, LedgerBusy
 from mahler_pipelines.execution.broker import OrderStatus
 from mahler_pipelines.execution.desk import OPENING_LEASE
 from mahler_pipelines.execution.ledger import NEVER_SENT, OrderPurpose
@@ -45,6 +45,7 @@ class SqlLedgerBook:
         self._url = url
         self._timeout_seconds = timeout_seconds
         self._opening = threading.Lock()
+        self._writing = threading.Lock()
         self._engine: sa.Engine | None = None
         self._process = 0
 
@@ -126,12 +127,37 @@ class SqlLedgerBook:
                 engine = open_engine(self._url, timeout_seconds=self._timeout_seconds)
                 upgrade_engine(engine)
                 self._engine, self._process = engine, os.getpid()
+                self._writing = threading.Lock()
             return self._engine
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
-        with translated(), self._opened().execution_options(**WRITE_LOCK).begin() as connection:
+        with translated():
+            engine = self._opened()
+        with (
+            translated(),
+            self._turn(engine),
+            engine.execution_options(**WRITE_LOCK).begin() as connection,
+        ):
             yield connection
+
+    @contextmanager
+    def _turn(self, engine: sa.Engine) -> Iterator[None]:
+        """Let the threads of this process write one after the other where the database does.
+
+        SQLite asks for its lock again and again with ever longer rests, in which a thread that
+        came later may get it; a thread that waits here goes on the moment it can.
+        """
+        if engine.dialect.name != "sqlite":
+            yield
+            return
+        writing = self._writing
+        if not writing.acquire(timeout=self._timeout_seconds):
+            raise LedgerBusy("the ledger stayed locked by another thread")
+        try:
+            yield
+        finally:
+            writing.release()
 
     @contextmanager
     def _read(self) -> Iterator[sa.Connection]:

@@ -8,16 +8,19 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from mahler_pipelines.errors import MahlerError, UnknownSession
 from mahler_pipelines.execution.broker import Broker, BrokerClock
 from mahler_pipelines.execution.broker_books import FindingStatus
+from mahler_pipelines.execution.desk import session_of
 from mahler_pipelines.execution.desk_terms import DeskTerms
+from mahler_pipelines.market.chains import Scan
 from mahler_pipelines.market.lake import Lake
 from mahler_pipelines.market.sessions import TradingCalendar
+from mahler_pipelines.messaging.inquiries import last_scan
 from mahler_pipelines.review.ledger import LedgerBook
 from mahler_pipelines.storage.migrate import HEAD
 
@@ -28,7 +31,6 @@ CLOCK_SECONDS = 5.0
 """How long an answer of the broker or of Dagster is taken for the present one."""
 HEARTBEAT_SECONDS = 120.0
 """Every daemon of Dagster beats twice a minute."""
-SESSIONS_BACK = 10
 OUTSIDE = frozenset({"broker", "daemon"})
 
 _log = logging.getLogger(__name__)
@@ -169,17 +171,13 @@ class DeskHealth:
         now = self._now
         if now is None:
             return {"last_scan": "not known without the market's clock"}
-        calendar = TradingCalendar()
-        last = calendar.session_date(now) or calendar.previous(now.date() + timedelta(days=1))
-        for back in range(SESSIONS_BACK):
-            session = calendar.offset(last, -back)
-            for scan in reversed(self.terms.scans):
-                at = calendar.scan_time(session, scan)
-                if self.lake.has("option_chains", session=session, scan=scan.value):
-                    age = None if at is None else round((now - at).total_seconds())
-                    named = {"session": session.isoformat(), "scan": scan.value}
-                    return {"last_scan": {**named, "age_seconds": age}}
-        return {"last_scan": None}
+        found = last_scan(self.lake, self.terms, until=session_of(now))
+        if found is None:
+            return {"last_scan": None}
+        session, scan = found
+        at = TradingCalendar().scan_time(session, Scan(scan))
+        age = None if at is None else round((now - at).total_seconds())
+        return {"last_scan": {"session": session.isoformat(), "scan": scan, "age_seconds": age}}
 
     def _calendar(self) -> Part:
         now = self._now

@@ -19,6 +19,7 @@ from mahler_pipelines.errors import BrokerRefused
 from mahler_pipelines.exchange.control import ExchangeControl
 from mahler_pipelines.exchange.engine import Exchange, ExchangeTerms
 from mahler_pipelines.exchange.market import Market
+from mahler_pipelines.exchange.matching import FeeSchedule
 from mahler_pipelines.exchange.wire.app import build_wire
 from mahler_pipelines.execution.broker import Broker, BrokerClock, OrderRequest
 from mahler_pipelines.market.data import MarketData
@@ -119,10 +120,17 @@ class ExchangeStage:
 
 @contextmanager
 def exchange_stage(
-    market: Market, state_dir: Path, *, start_at: datetime, underlying: str, spread: tuple[str, str]
+    market: Market,
+    state_dir: Path,
+    *,
+    start_at: datetime,
+    underlying: str,
+    spread: tuple[str, str],
+    fee: Decimal = Decimal(0),
 ) -> Iterator[ExchangeStage]:
     """Serve an exchange on this market in a thread; check all of its wire at the end."""
-    terms = ExchangeTerms(start_at=start_at, starting_equity=RICH)
+    fees = FeeSchedule(per_contract=fee)
+    terms = ExchangeTerms(start_at=start_at, starting_equity=RICH, fees=fees)
     kept: list[Exchanged] = []
     app: Starlette = build_wire(Exchange(market, state_dir, terms))
     exchange = app.state.exchange
@@ -137,7 +145,7 @@ def exchange_stage(
 
 @contextmanager
 def hand_made_stage(
-    state_dir: Path, market: HandMadeMarket | None = None
+    state_dir: Path, market: HandMadeMarket | None = None, *, fee: Decimal = Decimal(0)
 ) -> Iterator[ExchangeStage]:
     """A dozen contracts with quotes that a person can add up: 95/90 puts of XYZ, 20 on display."""
     made = market or HandMadeMarket()
@@ -145,7 +153,7 @@ def hand_made_stage(
     made.overrides.setdefault(short, Quote(4.00, 4.10, 20, 20))
     made.overrides.setdefault(long, Quote(1.90, 2.00, 35, 20))
     with exchange_stage(
-        made, state_dir, start_at=MORNING, underlying="XYZ", spread=(short, long)
+        made, state_dir, start_at=MORNING, underlying="XYZ", spread=(short, long), fee=fee
     ) as stage:
         yield stage
 

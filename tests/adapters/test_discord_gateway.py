@@ -5,10 +5,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import discord
 import pytest
 from discord.backoff import ExponentialBackoff
 from discord.gateway import DiscordWebSocket
@@ -32,9 +34,13 @@ from mahler_pipelines.local_discord.people import (
     YOU_ID,
 )
 from mahler_pipelines.messaging.answer import Answer, opened, put_off, told, updated
+from mahler_pipelines.messaging.authority import Authority
+from mahler_pipelines.messaging.courier import Courier
+from mahler_pipelines.messaging.delivery import deliver
 from mahler_pipelines.messaging.interaction import Interaction, InteractionKind
 from mahler_pipelines.messaging.prompt_answers import BUSY, PromptAnswers
 from tests.local_discord.serving import Local, local_discord
+from tests.messaging.office_scene import SHOWN, OfficeScene
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -73,12 +79,18 @@ class Desk:
         return updated(Message(content=f"approved by {interaction.user_name}"))
 
 
+async def _at_once(*_: object, **__: object) -> None:
+    pass
+
+
 @pytest.fixture(autouse=True)
 def discord_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """discord.py's addresses belong to the process: each test gives them back."""
     monkeypatch.setattr(Route, "BASE", Route.BASE)
     monkeypatch.setattr(DiscordWebSocket, "DEFAULT_GATEWAY", DiscordWebSocket.DEFAULT_GATEWAY)
+    # It waits seconds before it connects again, and five before it identifies again.
     monkeypatch.setattr(ExponentialBackoff, "delay", lambda _: 0.01)
+    monkeypatch.setattr(discord.Client, "before_identify_hook", _at_once)
 
 
 @pytest.fixture
@@ -98,7 +110,9 @@ def local(tmp_path: Path) -> Iterator[Local]:
 
 
 @contextmanager
-def bot(local: Local, desk: Desk, *, patience_seconds: float = 2.0) -> Iterator[GatewayDoor]:
+def bot(
+    local: Local, desk: "Desk | RealDesk", *, patience_seconds: float = 2.0
+) -> Iterator[GatewayDoor]:
     """Let the door's bot in for the block; afterwards it has left in order."""
     answers = PromptAnswers(desk, patience_seconds=patience_seconds)
     door = GatewayDoor(
@@ -123,7 +137,7 @@ def bot(local: Local, desk: Desk, *, patience_seconds: float = 2.0) -> Iterator[
 def _ended(run: Callable[[], None]) -> BaseException | None:
     try:
         run()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 whatever it is, the test wants to see it
         return error
     return None
 
@@ -250,3 +264,81 @@ def test_no_token_is_logged(local: Local, desk: Desk, caplog: pytest.LogCaptureF
     ((asked, _),) = desk.asked
     assert caplog.records
     assert not [text for text in (asked.token, LOCAL_TOKEN) if text in caplog.text]
+
+
+@dataclass
+class RealDesk:
+    """The desk's own handler and delivery on a ledger, with one channel of the local Discord."""
+
+    scene: OfficeScene
+    rest: DiscordRest
+    hold: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        authority = Authority(APPLICATION_ID, GUILD_ID, CHANNEL_ID, frozenset({YOU_ID}))
+        handler = self.scene.another_process()
+        self.handler = replace(handler, authority=authority, notifier=self.rest)
+        self.courier = Courier(
+            account_id="main",
+            book=self.scene.book,
+            notifier=self.rest,
+            renderer=self.handler.office.renderer,
+            holder="test",
+            present=lambda: datetime.now(UTC),
+            market_now=self.scene.market_now,
+        )
+
+    def respond(self, interaction: Interaction, *, door: str) -> Answer:
+        return self.handler.respond(interaction, door=door)
+
+    def finish(self, interaction: Interaction, answer: Answer) -> None:
+        self.handler.finish(interaction, answer)
+
+    def propose(self, identifier: str) -> None:
+        with self.scene.book.transaction("main") as ledger:
+            ledger.add_recommendation(replace(SHOWN, id=identifier), at=SHOWN.created_at)
+        assert deliver(self.courier).problems == {}
+
+    def decision(self, identifier: str) -> tuple[str, str, str, str]:
+        found = self.scene.shown(identifier).decision
+        assert found is not None
+        return found.verdict.value, found.decided_by, found.door, found.reason
+
+
+def card_with(local: Local, identifier: str) -> dict[str, Any]:
+    (card,) = [one for one in local.control.messages() if identifier in str(one)]
+    return card
+
+
+def button(card: dict[str, Any], label: str) -> str:
+    buttons = [one for row in card["components"] for one in row["components"]]
+    (found,) = [one["custom_id"] for one in buttons if one["label"].startswith(label)]
+    return str(found)
+
+
+def test_the_desk_decides_through_the_gateway_and_its_cards_show_it(
+    local: Local, desk: Desk, tmp_path: Path
+) -> None:
+    """Approve, restart the bot, reject with a reason: a row each, and both cards say who."""
+    real = RealDesk(OfficeScene(tmp_path), desk.rest)
+    for identifier in ("r-yes", "r-no"):
+        real.propose(identifier)
+    yes, no = (card_with(local, identifier) for identifier in ("r-yes", "r-no"))
+    with bot(local, real) as door:
+        assert door.wait_until_ready(15)
+        assert local.control.click(yes["id"], button(yes, "Approve"))["callback"] == 7
+        refused = local.control.click(no["id"], button(no, "Approve"), "stranger")
+        assert (refused["outcome"], refused["callback"]) == ("answered", 4)
+    with bot(local, real) as door:
+        assert door.wait_until_ready(15)
+        form = local.control.click(no["id"], button(no, "Reject"))
+        said = {"reason": "earnings tomorrow"}
+        assert local.control.submit(form["id"], said)["outcome"] == "answered"
+    by = f"discord:{YOU_ID}"
+    assert real.decision("r-yes") == ("approve", by, GATEWAY_DOOR, "")
+    assert real.decision("r-no") == ("reject", by, GATEWAY_DOOR, "earnings tomorrow")
+    assert deliver(real.courier).problems == {}
+    for card in (yes, no):
+        (now,) = [one for one in local.control.messages() if one["id"] == card["id"]]
+        assert now["components"] == []
+        assert YOU_ID in str(now["embeds"])

@@ -1,5 +1,6 @@
 """Books that small runs left, and `mahler` inside the test's own process."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -27,8 +28,9 @@ def mahler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Mahler:
     """Run `mahler` in this process: no mahler.toml, no .env, no settings in the environment."""
-    for name in ("ALPACA_API_KEY", "ALPACA_SECRET_KEY", "ANTHROPIC_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [*os.environ]:
+        if name.startswith(("ALPACA_", "ANTHROPIC_", "DISCORD_")):
+            monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, home: Path | None = None) -> Ended:

@@ -21,13 +21,12 @@ class Ended:
     err: str
 
 
+_SETTINGS = ("MAHLER_", "ALPACA_", "ANTHROPIC_", "APCA_", "DISCORD_", "DAGSTER_", "COLUMNS")
+
+
 def environment(**more: str) -> dict[str, str]:
     """This environment without settings of the person who runs the tests."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("MAHLER_", "ALPACA_", "ANTHROPIC_", "APCA_", "DAGSTER_", "COLUMNS"))
-    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
     return {**kept, "PYTHONPATH": str(ROOT), **more}
 
 

@@ -348,6 +348,20 @@ def _pending(mahler: Mahler, home: Path) -> list[str]:
 
 
 @pytest.mark.slow
+def test_the_rule_of_two_people_holds_at_this_door_too(
+    open_desk: tuple[Path, Any], mahler: Mahler
+) -> None:
+    home, _ = open_desk
+    waiting = _pending(mahler, home)[-1]
+    heat = ("--set", "discord.second_approval_heat=0")
+    for said in ("approval 1 of 2", "you have approved it before"):
+        first = mahler(*heat, "approve", waiting, home=home)
+        assert first.code == 0
+        assert said in first.out
+        assert waiting in _pending(mahler, home)
+
+
+@pytest.mark.slow
 def test_answers_count_once(open_desk: tuple[Path, Any], mahler: Mahler) -> None:
     home, report = open_desk
     first, second, *_ = _pending(mahler, home)

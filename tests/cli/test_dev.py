@@ -1,10 +1,13 @@
 """The live desk: `mahler dev` with its real daemon, from a scan to one order, and to its end."""
 
+import json
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,8 @@ from dagster._core.scheduler.instigation import TickStatus
 from mahler_pipelines.composition import ComposedDesk, compose
 from mahler_pipelines.decisions.recommendation import RecommendationStatus
 from mahler_pipelines.execution.ledger import OrderPurpose
+from mahler_pipelines.local_discord.control import DiscordControl
+from mahler_pipelines.local_discord.people import YOU_ID
 from mahler_pipelines.settings import Settings
 from tests.cli.processes import descendants, left_over
 from tests.cli.programs import environment, mahler
@@ -78,6 +83,18 @@ class Dev:
         with self.desk.ledger.reading("main") as book:
             return list(book.orders(purpose=OrderPurpose.OPEN, subject_id=recommendation_id))
 
+    def address(self, name: str) -> str:
+        """What the program said where this is."""
+        found = re.search(rf"{name}\s+(http://\S+)", self.said())
+        assert found is not None, self.said()
+        return found[1]
+
+    def card(self, identifier: str) -> dict[str, Any]:
+        """The card of a recommendation, as it stands on the page now; empty while there is none."""
+        shown = DiscordControl(self.address("cards")).messages()
+        cards = [one for one in shown if identifier in str(one["embeds"])]
+        return cards[0] if cards else {}
+
     def posted_orders(self) -> list[str]:
         """Client order ids the exchange was sent, as its own journal has them."""
         journal = self.desk.exchange_control().journal(1000)
@@ -105,11 +122,15 @@ def test_scan_approval_and_end_of_a_live_desk(dev: Dev) -> None:
     # 45 minutes are mahler.toml's, which the daemon's run read.
     assert (shown.expires_at - shown.created_at).total_seconds() == 45 * 60
 
-    first = mahler(dev.home, "approve", shown.id)
+    card = approved_on_the_page(dev, shown.id)
     again = mahler(dev.home, "approve", shown.id)
-    assert (first.code, again.code) == (0, 1), first.err
-    assert "already answered" in again.err
+    assert (again.code, "already answered" in again.err) == (1, True), again.err
     dev.wait(dev.trades, "filled")
+    dev.wait(lambda: "**filled**" in str(dev.card(shown.id)["embeds"]), "shown as filled")
+    filled = dev.card(shown.id)
+    assert (filled["id"], filled["components"]) == (card["id"], [])
+    found = health_of(dev)
+    assert (found["status"], found["parts"]["lake"]["last_scan"]["scan"]) == ("ok", "morning")
 
     others_are_refused(dev)
     # The limit walks: the standing clock goes with it, one order after the other.
@@ -119,13 +140,37 @@ def test_scan_approval_and_end_of_a_live_desk(dev: Dev) -> None:
     assert [trade.recommendation_id for trade in dev.trades()] == [shown.id]
 
     started = descendants(dev.process.pid)
-    assert len(started) >= 4, "exchange, code server, webserver, daemon"
+    assert len(started) >= 6, "exchange, Discord, code server, webserver, daemon, serve"
     dev.process.send_signal(signal.SIGTERM)
     assert dev.process.wait(40) == 0, dev.said()
     assert left_over(started, seconds=5) == set()
     # Dagster's webserver posts that folder to its maker, telemetry enabled or not.
     assert [*dev.desk.paths.dagster.glob("*logs*/*")] == []
     assert no_tick_failed(dev.desk.paths.dagster) >= {"approval_sensor", "market_clock_sensor"}
+
+
+def approved_on_the_page(dev: Dev, identifier: str) -> dict[str, Any]:
+    """Click Approve under the card, as a person does, and return the card."""
+    dev.wait(lambda: dev.card(identifier), "shown on the page")
+    card = dev.card(identifier)
+    buttons = [button for row in card["components"] for button in row["components"]]
+    (approve,) = [one["custom_id"] for one in buttons if one.get("label") == "Approve"]
+    clicked = DiscordControl(dev.address("cards")).click(card["id"], approve)
+    assert (clicked["through"], clicked["outcome"]) == ("endpoint", "answered")
+    with dev.desk.ledger.reading("main") as book:
+        stored = book.recommendation(identifier)
+    assert stored is not None
+    assert stored.decision is not None
+    assert (stored.decision.decided_by, stored.decision.door) == (
+        f"discord:{YOU_ID}",
+        "discord-http",
+    )
+    return card
+
+
+def health_of(dev: Dev) -> Any:
+    with urllib.request.urlopen(dev.address("health"), timeout=10) as answer:  # noqa: S310 loopback
+        return json.loads(answer.read())
 
 
 def others_are_refused(dev: Dev) -> None:

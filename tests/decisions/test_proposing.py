@@ -73,6 +73,13 @@ def test_a_stop_beyond_the_width_is_said_to_be_out_of_reach(
     assert found.profit_target_debit == Decimal("0.50")
 
 
+def test_a_second_opinion_is_shown_and_binds_nothing() -> None:
+    """An approval is of the trade: what somebody else thinks of it changes no hash."""
+    plain, heard = recommendation(), recommendation(second_opinion="would not trade")
+    assert (plain.second_opinion, heard.second_opinion) == ("", "would not trade")
+    assert plain.content_hash == heard.content_hash
+
+
 def test_a_re_run_finds_the_same_recommendation() -> None:
     one, other = recommendation(), recommendation()
     assert one == other

@@ -13,8 +13,10 @@ from mahler_pipelines.decisions.drift import LapseCode
 from mahler_pipelines.decisions.proposing import Proposal, ProposalCode
 from mahler_pipelines.decisions.recommendation import (
     Recommendation,
+    edit_id,
     requote_id,
     requotes_before,
+    successor_ids,
 )
 from mahler_pipelines.decisions.requoting import RequoteCode, market_moved, requote
 from mahler_pipelines.decisions.terms import ApprovalTerms
@@ -182,6 +184,8 @@ def test_the_offer_is_the_same_trade_with_a_new_question() -> None:
         lapsed.confidence,
     )
     assert (made.analyst, made.session, made.scan) == (lapsed.analyst, lapsed.session, lapsed.scan)
+    heard = offer(lapsed=replace(lapsed, second_opinion="would not trade"))
+    assert (made.second_opinion, heard.second_opinion) == ("", "would not trade")
     assert made.expires_at == LATER + ApprovalTerms().expires_after
     assert made.content_hash != lapsed.content_hash
     assert made.underlying_price == Decimal("98.50")
@@ -277,3 +281,13 @@ def test_only_a_moved_market_asks_anew(codes: list[LapseCode], moved: bool) -> N
 def test_a_negative_number_of_offers_is_refused() -> None:
     with pytest.raises(BadInput, match="requotes"):
         ApprovalTerms(requotes=-1)
+
+
+def test_ids_of_offers_and_edits_never_meet() -> None:
+    """An edit begins a new row of offers; a hash that ends in digits is no number of either."""
+    first = "r-260112-mo-abcdef12"
+    offered, changed = successor_ids(first)
+    assert (offered, changed) == (f"{first}-q1", f"{first}-x1")
+    assert (edit_id(changed), requote_id(changed)) == (f"{first}-x2", f"{first}-x1-q1")
+    assert (edit_id(offered), requote_id(f"{offered}-x1")) == (f"{first}-q1-x1", f"{offered}-x1-q1")
+    assert [requotes_before(one) for one in (first, offered, f"{offered}-x1")] == [0, 1, 0]

@@ -1,12 +1,14 @@
 """Asking about the best candidates, with their rivals and the playbook."""
 
 import pandas as pd
+import pytest
 
 from mahler_pipelines.decisions.facts import facts_of
 from mahler_pipelines.decisions.rules_analyst import RulesAnalyst
-from mahler_pipelines.decisions.theses import ask
+from mahler_pipelines.decisions.theses import ask, opinion_of
+from mahler_pipelines.decisions.thesis import AnalystAnswer, Thesis
 from tests.decisions.cases import PLAIN, candidate, playbook
-from tests.decisions.fakes import ScriptedAnalyst
+from tests.decisions.fakes import ScriptedAnalyst, call_of
 
 
 def table(*rows: dict[str, object]) -> pd.DataFrame:
@@ -51,7 +53,7 @@ def test_context_belongs_to_its_underlying() -> None:
 def test_each_answer_is_held_against_its_own_facts() -> None:
     bold = PLAIN.model_copy(update={"thesis": "Worth 9.75 to me."})
     (found,) = ask(FIELD.head(1), playbook(), ScriptedAnalyst(bold))
-    _, answer, grounding = found
+    answer, grounding = found.answer, found.grounding
     assert answer.thesis == bold
     assert grounding.numbers == ("9.75",)
 
@@ -60,6 +62,38 @@ def test_an_answer_without_a_thesis_is_kept() -> None:
     (found,) = ask(FIELD.head(1), playbook(), ScriptedAnalyst(None, "max_tokens"))
     assert (found.answer.thesis, found.answer.problem) == (None, "max_tokens")
     assert found.grounding.grounded
+
+
+def test_a_second_analyst_is_heard_beside_the_first() -> None:
+    """Its words are kept, and decide nothing."""
+    analyst, second = ScriptedAnalyst(PLAIN), RulesAnalyst()
+    (found,) = ask(FIELD.head(1), playbook(), analyst, second=second)
+    (question,) = analyst.questions
+    own = second.assess(question).thesis
+    assert own is not None
+    assert found.answer.thesis == PLAIN
+    assert found.second_opinion == (
+        f"would trade, confidence {own.confidence:.0%}. {own.thesis} Risk: {own.risks[0]}"
+    )
+
+
+def test_nobody_is_asked_twice_for_their_own_answer() -> None:
+    (found,) = ask(FIELD.head(1), playbook(), RulesAnalyst(), second=RulesAnalyst())
+    assert found.second_opinion == ""
+    (alone,) = ask(FIELD.head(1), playbook(), ScriptedAnalyst(PLAIN))
+    assert alone.second_opinion == ""
+
+
+@pytest.mark.parametrize(
+    ("answered", "said"),
+    [
+        (None, "no opinion: facts are absent: dte"),
+        (PLAIN.model_copy(update={"recommend": False}), "would not trade, confidence 60%. "),
+    ],
+)
+def test_an_opinion_in_words_says_what_it_would_do(answered: Thesis | None, said: str) -> None:
+    answer = AnalystAnswer(answered, "facts are absent: dte", call_of("c-1"))
+    assert opinion_of(answer).startswith(said)
 
 
 def test_no_candidates_no_questions() -> None:

@@ -48,19 +48,28 @@ def assessment(
 
 FIRST = assessment("c-1", PLAIN)
 SILENT = assessment("c-2", None, problem="the model refused")
+HEARD = assessment("c-4", PLAIN)._replace(second_opinion="would not trade")
 ODD = assessment("c-3", NOTED, grounding=Grounding(("0.97",), ("p-9",)))
 
 
 def test_every_answer_comes_back_as_it_was(tmp_path: Path) -> None:
     """Also a missing thesis, in the order the candidates were asked, and through Parquet."""
-    table = thesis_table(candidates("c-1", "c-2", "c-3"), [ODD, FIRST, SILENT], playbook_version=4)
+    asked = [ODD, FIRST, SILENT, HEARD]
+    table = thesis_table(candidates("c-1", "c-2", "c-3", "c-4"), asked, playbook_version=4)
     lake = ParquetLake(tmp_path)
     lake.write("main.theses", table, session=date(2026, 1, 5), scan="midday")
     for frame in (table, lake.read("main.theses", session=date(2026, 1, 5), scan="midday")):
         found = read_assessments(frame)
-        assert [one.candidate["candidate_id"] for one in found] == ["c-3", "c-1", "c-2"]
-        assert [one.answer for one in found] == [ODD.answer, FIRST.answer, SILENT.answer]
-        assert [one.grounding for one in found] == [row.grounding for row in (ODD, FIRST, SILENT)]
+        assert [one.candidate["candidate_id"] for one in found] == ["c-3", "c-1", "c-2", "c-4"]
+        assert [one.answer for one in found] == [one.answer for one in asked]
+        assert [one.grounding for one in found] == [one.grounding for one in asked]
+        assert [one.second_opinion for one in found] == ["", "", "", "would not trade"]
+
+
+def test_a_table_of_before_there_was_a_second_opinion_is_read() -> None:
+    table = thesis_table(candidates("c-1"), [FIRST], playbook_version=4)
+    (found,) = read_assessments(table.drop(columns="second_opinion"))
+    assert (found.answer, found.second_opinion) == (FIRST.answer, "")
 
 
 def test_a_candidate_comes_back_with_its_own_columns_only() -> None:

@@ -688,7 +688,7 @@ class FakeLake:
         self, table: str, *, start: date, end: date, columns: tuple[str, ...] | None = None
     ) -> pd.DataFrame:
         parts = [
-            rows.assign(session=session, scan=scan)
+            rows[list(columns or rows.columns)].assign(session=session, scan=scan)
             for (name, session, scan), rows in self.tables.items()
             if name == table and start <= session <= end
         ]

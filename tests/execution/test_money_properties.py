@@ -6,6 +6,7 @@ ledger's side is the booking that the desk runs.
 """
 
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mahler_pipelines.decisions.recommendation import RecommendationStatus
+from mahler_pipelines.decisions.recommendation import Recommendation, RecommendationStatus
 from mahler_pipelines.execution.booking import closing_fills
 from mahler_pipelines.execution.broker import BrokerActivity, BrokerOrder, OrderStatus
 from mahler_pipelines.execution.broker_books import FindingStatus
@@ -24,7 +25,7 @@ from mahler_pipelines.execution.positions import expected_positions
 from mahler_pipelines.execution.reconciliation import reconcile
 from mahler_pipelines.execution.repairs import repair
 from mahler_pipelines.execution.sending import settle_report
-from mahler_pipelines.execution.trades import Trade, TradeStatus
+from mahler_pipelines.execution.trades import ExitReason, Trade, TradeStatus
 from mahler_pipelines.options.contracts import OptionContract, Right
 from mahler_pipelines.options.structures import Leg, Side, Structure
 from tests.execution.fakes import FakeBroker
@@ -33,16 +34,27 @@ from tests.execution.scenes import EXPIRATION, NOW, Scene, quote_table, recommen
 MILLIONTH = Decimal("0.000001")
 
 
-def contract(right: Right, strike: int) -> OptionContract:
-    return OptionContract("SPY", EXPIRATION, right, Decimal(strike))
+LATER = date(2026, 3, 20)
 
 
-def vertical(name: str, right: Right, sold: int, bought: int, ratio: int = 1) -> Structure:
+def contract(right: Right, strike: int, expiration: date = EXPIRATION) -> OptionContract:
+    return OptionContract("SPY", expiration, right, Decimal(strike))
+
+
+def vertical(
+    name: str,
+    right: Right,
+    sold: int,
+    bought: int,
+    ratio: int = 1,
+    *,
+    expiration: date = EXPIRATION,
+) -> Structure:
     return Structure(
         name,
         (
-            Leg(contract(right, sold), Side.SELL),
-            Leg(contract(right, bought), Side.BUY, ratio),
+            Leg(contract(right, sold, expiration), Side.SELL),
+            Leg(contract(right, bought, expiration), Side.BUY, ratio),
         ),
     )
 
@@ -51,6 +63,8 @@ STRUCTURES = (
     vertical("bull_put_spread", Right.PUT, 580, 575),
     vertical("bull_put_spread", Right.PUT, 585, 575),
     vertical("bear_call_spread", Right.CALL, 620, 625),
+    vertical("bull_put_spread", Right.PUT, 580, 575, expiration=LATER),
+    vertical("bear_call_spread", Right.CALL, 625, 630, expiration=LATER),
     vertical("put_backspread", Right.PUT, 580, 570, ratio=2),
     Structure(
         "iron_condor",
@@ -68,6 +82,11 @@ LEGS = {leg.contract.symbol: leg.contract for one in STRUCTURES for leg in one.l
 CENTS = st.integers(1, 2_000).map(lambda cents: Decimal(cents) / 100)
 UNITS = st.one_of(st.integers(1, 9), st.integers(100, 700))
 STEPS = st.lists(UNITS, min_size=1, max_size=3)
+
+
+def _beside(held: Structure) -> list[Structure]:
+    """What a roll may open: nothing that shares a contract with what it closes."""
+    return [one for one in STRUCTURES if not set(one.symbols) & set(held.symbols)]
 
 
 class WireBroker(FakeBroker):
@@ -110,17 +129,7 @@ class Account(RuleBasedStateMachine):
             id=f"r-{self.count}",
             structure=structure,
         )
-        with self.scene.book.transaction("main") as ledger:
-            ledger.add_recommendation(shown, at=NOW)
-            for before, after in (
-                (RecommendationStatus.PENDING, RecommendationStatus.APPROVED),
-                (RecommendationStatus.APPROVED, RecommendationStatus.EXECUTING),
-            ):
-                ledger.move_recommendation(shown.id, expected=before, to=after, at=NOW)
-            record = opening_intent(
-                shown, attempt=1, limit_price=Decimal(-1), mid=None, at=NOW, run_id="run"
-            )
-        self._fill(record, steps, prices, over=rest % 2 == 0)
+        self._fill(self._executing(shown), steps, prices, over=rest % 2 == 0)
 
     @precondition(lambda self: self._open_trades())
     @rule(data=st.data(), prices=st.lists(CENTS, min_size=8, max_size=8), roll=st.booleans())
@@ -144,6 +153,30 @@ class Account(RuleBasedStateMachine):
         self._fill(record, [step for step in (first, units - first) if step], prices, over=True)
         if roll:
             self.open(data.draw(st.sampled_from(STRUCTURES)), [units], prices + prices[:4], 1)
+
+    @precondition(lambda self: self._open_trades())
+    @rule(data=st.data(), prices=st.lists(CENTS, min_size=12, max_size=12))
+    def roll(self, data: Any, prices: list[Decimal]) -> None:
+        """Move a part of a trade in one order, in two steps; the rest of it stays open."""
+        trade = data.draw(st.sampled_from(self._open_trades()))
+        new = data.draw(st.sampled_from(_beside(trade.structure)))
+        wanted = data.draw(st.integers(1, self._left(trade)))
+        filled = data.draw(st.integers(0, wanted))
+        first = data.draw(st.integers(0, filled))
+        self.count += 1
+        shown = replace(
+            recommendation(contracts=wanted),
+            id=f"r-{self.count}",
+            structure=new,
+            rolls=trade.id,
+        )
+        record = self._executing(shown, rolled=trade.structure)
+        self._fill(record, [step for step in (first, filled - first) if step], prices, over=False)
+        moved = self.scene.book.rows.trades.get(f"t-{self.count}")
+        assert (moved.contracts if moved else 0) == filled
+        rolled = self.scene.book.rows.trades[trade.id]
+        if rolled.status is TradeStatus.CLOSED:
+            assert (rolled.exit_reason, filled) == (ExitReason.ROLLED, wanted)
 
     @precondition(lambda self: self._held_options())
     @rule(data=st.data(), post=st.booleans())
@@ -216,6 +249,24 @@ class Account(RuleBasedStateMachine):
             assert (broker.cash - 100_000 - total).quantize(Decimal("0.01")) == 0
             for trade in ledger.trades(statuses=[TradeStatus.CLOSED]):
                 assert trade.exit_reason is not None or ledger.orders(subject_id=trade.id)
+
+    def _executing(self, shown: Recommendation, *, rolled: Structure | None = None) -> OrderRecord:
+        with self.scene.book.transaction("main") as ledger:
+            ledger.add_recommendation(shown, at=NOW)
+            for before, after in (
+                (RecommendationStatus.PENDING, RecommendationStatus.APPROVED),
+                (RecommendationStatus.APPROVED, RecommendationStatus.EXECUTING),
+            ):
+                ledger.move_recommendation(shown.id, expected=before, to=after, at=NOW)
+        return opening_intent(
+            shown,
+            attempt=1,
+            limit_price=Decimal(-1),
+            mid=None,
+            at=NOW,
+            run_id="run",
+            rolled=rolled,
+        )
 
     def _fill(
         self, record: OrderRecord, steps: list[int], prices: list[Decimal], *, over: bool

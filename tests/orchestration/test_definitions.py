@@ -44,6 +44,9 @@ BY_SESSION = {
     "counterfactuals",
     "reflections",
     "playbook",
+    "session_briefs",
+    "day_summaries",
+    "learning_reports",
 }
 OF_AN_ACCOUNT = BY_SCAN | BY_RECOMMENDATION | BY_SESSION
 

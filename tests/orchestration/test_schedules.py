@@ -11,6 +11,7 @@ from mahler_pipelines.orchestration.schedules import (
     all_schedules,
     eod_summary,
     midday_check,
+    morning_brief,
     morning_scan,
     nightly_housekeeping,
     position_monitor,
@@ -55,6 +56,7 @@ def partition(found: dg.RunRequest | str) -> str:
 @pytest.mark.parametrize(
     ("schedule", "at", "key"),
     [
+        (morning_brief, "2025-03-03T09:00", "2025-03-03"),
         (morning_scan, "2025-03-03T09:35", "morning|2025-03-03"),
         (midday_check, "2025-03-03T12:00", "midday|2025-03-03"),
         (afternoon_scan, "2025-03-03T15:30", "afternoon|2025-03-03"),
@@ -72,7 +74,9 @@ def test_moment_of_an_ordinary_session_requests_its_partition(
     assert partition(tick(schedule, at)) == key
 
 
-@pytest.mark.parametrize("schedule", [morning_scan, midday_check, afternoon_scan, eod_summary])
+@pytest.mark.parametrize(
+    "schedule", [morning_brief, morning_scan, midday_check, afternoon_scan, eod_summary]
+)
 @pytest.mark.parametrize(
     ("day", "reason"),
     [
@@ -106,7 +110,8 @@ def test_ordinary_day_ignores_the_early_ticks() -> None:
 
 
 @pytest.mark.parametrize(
-    "schedule", [morning_scan, midday_check, afternoon_scan, position_monitor, eod_summary]
+    "schedule",
+    [morning_brief, morning_scan, midday_check, afternoon_scan, position_monitor, eod_summary],
 )
 @pytest.mark.parametrize(
     "stands", ["2025-03-03T09:35", "2025-03-03T12:00", "2025-03-03T15:30", "2025-03-03T16:15"]
@@ -117,6 +122,15 @@ def test_market_whose_clock_stands_elsewhere_is_left_alone(
     """A local exchange that stands on a moment would have it played on every day of the machine."""
     for at in ("09:35", "12:00", "15:30", "16:15"):
         assert isinstance(tick(schedule, f"2025-06-02T{at}", market=stands), str)
+
+
+def test_the_brief_comes_half_an_hour_before_the_open() -> None:
+    """A tick that a busy daemon comes to late is still that tick; after the open it is none."""
+    assert partition(tick(morning_brief, "2025-03-03T09:05", is_open=False)) == "2025-03-03"
+    # The day after Thanksgiving opens as always: the early close is said in the brief itself.
+    assert partition(tick(morning_brief, "2025-11-28T09:00", is_open=False)) == "2025-11-28"
+    late = tick(morning_brief, "2025-03-03T09:30")
+    assert late == "the brief of 2025-03-03 is due at 14:00 UTC"
 
 
 def test_positions_are_not_watched_while_the_market_is_closed() -> None:
@@ -157,6 +171,7 @@ def test_every_moment_of_a_day_has_a_tick_of_its_schedule() -> None:
         schedule.name: {moment.strftime("%H:%M") for moment in _ticks(schedule, day)}
         for schedule in all_schedules()
     }
+    assert fired["morning_brief"] == {"09:00"}
     assert fired["morning_scan"] == {"09:35"}
     assert fired["midday_check"] == {"12:00"}
     assert fired["afternoon_scan"] == {"12:30", "15:30"}

@@ -13,6 +13,7 @@ from mahler_pipelines.decisions.approvals import decide
 from mahler_pipelines.decisions.recommendation import DecisionVerdict, RecommendationStatus
 from mahler_pipelines.errors import BrokerUnavailable
 from mahler_pipelines.execution.broker import OrderStatus
+from mahler_pipelines.execution.close_requests import CloseRequest, CloseWish
 from mahler_pipelines.execution.desk_terms import DeskTerms
 from mahler_pipelines.execution.intents import closing_intent, opening_intent
 from mahler_pipelines.execution.trades import ExitReason, TradeStatus
@@ -22,6 +23,7 @@ from mahler_pipelines.orchestration.sensors import (
     RECOMMENDATION_TAG,
     RETRY_AFTER,
     approval_sensor,
+    close_request_sensor,
     limit_walk_sensor,
     market_clock_sensor,
     reconciliation_sensor,
@@ -240,8 +242,8 @@ class TestMarketClock:
 
     def test_each_moment_is_played_once(self, clock: Clock) -> None:
         """The sensor comes round every few seconds; a clock that stands gives nothing new."""
-        scan = [("position_watch", "2025-03-03"), ("market_scan", "morning|2025-03-03")]
-        assert clock.tick("2025-03-03T09:35") == scan
+        looks = [("position_watch", "2025-03-03"), ("market_scan", "morning|2025-03-03")]
+        assert clock.tick("2025-03-03T09:35") == [("session_brief", "2025-03-03"), *looks]
         assert clock.tick("2025-03-03T09:35") == []
         assert clock.tick("2025-03-03T09:37") == []
         assert clock.tick("2025-03-03T09:40") == [("position_watch", "2025-03-03")]
@@ -271,22 +273,38 @@ class TestMarketClock:
     ) -> None:
         """One look a day, at its end: there is nothing to scan in the morning."""
         clock = Clock(instance, broker, replace(terms, scans=(Scan.CLOSE,)))
-        watch = ("position_watch", "2025-03-03")
-        assert clock.tick("2025-03-03T09:35") == [watch]
+        watch, brief = ("position_watch", "2025-03-03"), ("session_brief", "2025-03-03")
+        assert clock.tick("2025-03-03T09:35") == [brief, watch]
         assert clock.tick("2025-03-03T15:59") == [watch, ("market_scan", "close|2025-03-03")]
 
     def test_scan_before_the_first_look_is_not_made_up_for(self, clock: Clock) -> None:
         """A desk that is opened at ten does not take ten's quotes for the morning's."""
-        assert clock.tick("2025-03-03T10:00") == [("position_watch", "2025-03-03")]
+        found = clock.tick("2025-03-03T10:00")
+        assert [job for job, _ in found] == ["session_brief", "position_watch"]
+
+    def test_brief_comes_before_the_open_or_with_the_first_look(self, clock: Clock) -> None:
+        assert clock.tick("2025-03-03T08:59") == []
+        assert clock.tick("2025-03-03T09:00") == [("session_brief", "2025-03-03")]
+        assert clock.tick("2025-03-03T09:10") == []
+        assert clock.tick("2025-03-03T09:31") == [("position_watch", "2025-03-03")]
+        assert ("session_brief", "2025-03-04") in clock.tick("2025-03-04T11:00")
 
     @pytest.mark.parametrize(
-        "at", ["2025-03-01T12:00", "2025-07-04T12:00", "2025-03-03T09:00", "2025-03-03T16:10"]
+        "at", ["2025-03-01T12:00", "2025-07-04T12:00", "2025-03-03T08:30", "2025-03-03T16:10"]
     )
     def test_nothing_is_played_while_the_market_is_closed(self, clock: Clock, at: str) -> None:
         assert clock.tick(at) == []
 
     def test_early_close_is_summed_up_early(self, clock: Clock) -> None:
-        assert clock.tick("2025-11-28T13:15") == [("end_of_day", "2025-11-28")]
+        assert clock.tick("2025-07-03T13:15") == [("week_review", "2025-07-03")]
+        assert clock.tick("2025-12-24T13:15") == [("end_of_day", "2025-12-24")]
+
+    def test_week_is_reviewed_with_its_last_session(self, clock: Clock) -> None:
+        """No Sunday evening comes for a clock that goes from session to session."""
+        assert clock.tick("2025-03-06T16:15") == [("end_of_day", "2025-03-06")]
+        assert clock.tick("2025-03-07T16:15") == [("week_review", "2025-03-07")]
+        # Good Friday was a holiday.
+        assert clock.tick("2025-04-17T16:15") == [("week_review", "2025-04-17")]
 
     def test_live_market_is_left_to_the_schedules(
         self, instance: dg.DagsterInstance, broker: FakeBroker, terms: DeskTerms
@@ -336,6 +354,99 @@ def open_trade(ledger: SqlLedgerBook) -> dict[str, int]:
         book.add_recommendation(SHOWN, at=NOW)
         book.open_trade(held)
     return {leg.contract.symbol: leg.signed_ratio * held.contracts for leg in held.structure.legs}
+
+
+def closes(
+    instance: dg.DagsterInstance, ledger: SqlLedgerBook, broker: object, terms: DeskTerms
+) -> dg.RunRequest | str:
+    resources = {"ledger": ledger, "broker": broker, "terms": terms}
+    with dg.build_sensor_context(instance, resources=resources) as context:
+        found = close_request_sensor(context)
+    if isinstance(found, dg.SkipReason):
+        return str(found.skip_message)
+    assert isinstance(found, dg.RunRequest)
+    return found
+
+
+class TestCloseRequests:
+    """A person's wish to close starts a look, and only while it waits."""
+
+    @pytest.fixture(autouse=True)
+    def _open(self, ledger: SqlLedgerBook) -> None:
+        open_trade(ledger)
+
+    def test_wish_starts_a_look_of_the_session(
+        self,
+        instance: dg.DagsterInstance,
+        ledger: SqlLedgerBook,
+        broker: FakeBroker,
+        terms: DeskTerms,
+    ) -> None:
+        assert closes(instance, ledger, broker, terms) == "no wish to close waits"
+        ask(ledger, CloseWish.CLOSE)
+        found = closes(instance, ledger, broker, terms)
+        assert isinstance(found, dg.RunRequest)
+        assert found.partition_key == "2025-03-03"
+        again = closes(instance, ledger, broker, terms)
+        assert isinstance(again, dg.RunRequest)
+        assert found.run_key == again.run_key, "ticks seconds apart start one run"
+
+    def test_wish_that_a_look_could_not_fulfil_is_tried_a_minute_later(
+        self,
+        instance: dg.DagsterInstance,
+        ledger: SqlLedgerBook,
+        broker: FakeBroker,
+        terms: DeskTerms,
+    ) -> None:
+        ask(ledger, CloseWish.CLOSE)
+        found = closes(instance, ledger, broker, terms)
+        broker.now += timedelta(minutes=1)
+        again = closes(instance, ledger, broker, terms)
+        assert isinstance(found, dg.RunRequest)
+        assert isinstance(again, dg.RunRequest)
+        assert found.run_key != again.run_key
+
+    @pytest.mark.parametrize("state", list(TradingState))
+    def test_no_trading_state_holds_it(
+        self,
+        instance: dg.DagsterInstance,
+        ledger: SqlLedgerBook,
+        broker: FakeBroker,
+        terms: DeskTerms,
+        state: TradingState,
+    ) -> None:
+        with ledger.transaction("main") as book:
+            book.set_trading_state(state, reason="a test", by="anna", at=NOW)
+        ask(ledger, CloseWish.CLOSE)
+        assert isinstance(closes(instance, ledger, broker, terms), dg.RunRequest)
+
+    def test_keep_taken_up_and_closed_markets_start_nothing(
+        self,
+        instance: dg.DagsterInstance,
+        ledger: SqlLedgerBook,
+        broker: FakeBroker,
+        terms: DeskTerms,
+    ) -> None:
+        ask(ledger, CloseWish.KEEP)
+        assert closes(instance, ledger, broker, terms) == "no wish to close waits"
+        ask(ledger, CloseWish.CLOSE)
+        broker.is_open = False
+        assert closes(instance, ledger, broker, terms) == "1 wait for the market to open"
+        broker.is_open = True
+        with ledger.transaction("main") as book:
+            book.take_close_request(trade().id, at=NOW)
+        assert closes(instance, ledger, broker, terms) == "no wish to close waits"
+
+    def test_broker_that_does_not_answer_is_a_reason(
+        self, instance: dg.DagsterInstance, ledger: SqlLedgerBook, terms: DeskTerms
+    ) -> None:
+        ask(ledger, CloseWish.CLOSE)
+        assert "no local exchange runs" in str(closes(instance, ledger, Silent(), terms))
+
+
+def ask(ledger: SqlLedgerBook, wish: CloseWish) -> None:
+    with ledger.transaction("main") as book:
+        book.request_close(CloseRequest(trade().id, wish, "anna", "cli", NOW))
 
 
 class TestReconciliation:

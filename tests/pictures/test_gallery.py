@@ -1,5 +1,6 @@
 """Pictures of the desk's own tables: drawn from real values, and a word where there is nothing."""
 
+import base64
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -9,11 +10,13 @@ import pandas as pd
 import pytest
 
 from mahler_pipelines.market.brackets import floats
-from mahler_pipelines.options.european import price
+from mahler_pipelines.options.european import price, probability_below
 from mahler_pipelines.pictures import gallery
 from mahler_pipelines.pictures.gallery import (
     equity_picture,
+    equity_png,
     payoff_picture,
+    payoff_png,
     rank_picture,
 )
 from mahler_pipelines.pictures.markdown import NOTHING
@@ -78,6 +81,38 @@ def test_a_leg_without_a_volatility_has_no_picture() -> None:
     shown = recommendation()
     blind = replace(shown.quotes[1], implied_volatility=float("nan"))
     assert payoff_picture(replace(shown, quotes=(shown.quotes[0], blind)), rate=0.04) == NOTHING
+
+    assert payoff_png(replace(shown, quotes=(shown.quotes[0], blind)), rate=0.04) is None
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.05])
+def test_the_cone_holds_the_shares_that_it_names(rate: float) -> None:
+    """One and two standard deviations of the log price, under the same law as the density."""
+    shown = recommendation()
+    level = float(np.mean([quote.implied_volatility for quote in shown.quotes]))
+    cone = gallery._curve(shown, rate=rate).cone
+    assert [round(band.share, 2) for band in cone] == [0.68, 0.95]
+    for band in cone:
+        low, high = probability_below(
+            spot=float(shown.underlying_price),
+            level=np.array([band.low, band.high]),
+            years=shown.dte / 365,
+            rate=rate,
+            dividend_yield=0.0,
+            volatility=level,
+        )
+        assert high - low == pytest.approx(band.share, abs=1e-4)
+
+
+def test_a_card_and_the_metadata_show_the_same_picture() -> None:
+    png = payoff_png(recommendation(), rate=0.04)
+    assert png is not None
+    assert base64.b64encode(png).decode() in payoff_picture(recommendation(), rate=0.04)
+    history = [replace(row(date(2026, 1, 12), "0"), equity=Decimal(100_000))]
+    curve = equity_png(history)
+    assert curve is not None
+    assert base64.b64encode(curve).decode() in equity_picture(history)
+    assert equity_png([]) is None
 
 
 def test_a_structure_on_its_last_day_can_be_drawn() -> None:

@@ -59,6 +59,15 @@ def test_unusable_quotes_are_passed_over_and_named_when_alone() -> None:
     assert (found.pnl_usd, found.problem) == (None, "quote_one_sided")
 
 
+def test_roll_that_was_not_traded_is_left_out() -> None:
+    """Its credit is the net of two trades; followed as one spread's it would be invented."""
+    roll = replace(STORED, recommendation=replace(recommendation(), rolls="t-1"))
+    seen = [later(2, (4.10, 4.20), (2.90, 2.95))]
+    found = counterfactuals([roll, STORED], seen, terms=TERMS)
+    assert [one.recommendation_id for one in found] == [STORED.recommendation.id]
+    assert len(counterfactuals([roll], seen, terms=TERMS)) == 0
+
+
 def test_nothing_seen_later_is_no_result() -> None:
     found = counterfactual(STORED, [], terms=TERMS)
     assert (found.pnl_usd, found.as_of, found.problem) == (None, None, "no later quotes")

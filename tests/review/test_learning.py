@@ -92,6 +92,7 @@ def test_what_the_marks_do_not_tell_is_not_available() -> None:
         (ExitReason.EXPIRED, "0", 39, LessonCode.EXPIRED_WORTHLESS),
         (ExitReason.EXPIRED, "2.10", 39, LessonCode.EXPIRED_LOSS),
         (ExitReason.ASSIGNED, "5", 39, LessonCode.ASSIGNED),
+        (ExitReason.ROLLED, "1.4", 12, LessonCode.ROLLED),
         (ExitReason.MANUAL, "0.8", 4, LessonCode.CLOSED_BY_HAND),
     ],
 )

@@ -135,14 +135,7 @@ class GatewayDoor:
         if interaction.kind is InteractionKind.PING:
             return
         answer = await self._answers.answer(interaction, door=GATEWAY_DOOR)
-        told = False
-
-        def tell() -> None:
-            nonlocal told
-            told = self._tell(interaction, answer)
-
-        await self._answers.aside(tell)
-        if told:
+        if await self._answers.tell(lambda: self._tell(interaction, answer)):
             await self._answers.finish(interaction, answer)
 
     def _tell(self, interaction: Interaction, answer: Answer) -> bool:

@@ -281,7 +281,7 @@ def _form(body: Any, pictures: Sequence[Picture]) -> Mapping[str, Any]:
     if not pictures:
         return {"json": body}
     attachments = [
-        {"id": number, "filename": picture.name, "description": picture.description[:1024]}
+        {"id": str(number), "filename": picture.name, "description": picture.description[:1024]}
         for number, picture in enumerate(pictures)
     ]
     files: list[tuple[str, tuple[str | None, bytes, str]]] = [
