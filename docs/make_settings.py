@@ -98,8 +98,8 @@ MEANINGS: Mapping[str, str] = {
     "exits.expiry_cutoff_minutes": "Minutes before the close of a trade's last session, early or "
     "not, from which it is closed at the natural price; off leaves it to expire.",
     "exits.expiry_always_closes": "Close at that moment even where `exits.action` is alert.",
-    "exits.early_assignment": "A warning of early assignment (a call for a dividend, a put when it is "
-    "likely) closes the trade, or is only told.",
+    "exits.early_assignment": "A warning of early assignment (a call for a dividend, a put when it "
+    "is likely) closes the trade, or is only told.",
     "halts.daily_loss": "Loss of the day that halts, as a share of the equity the day began with.",
     "halts.losing_streak": "Closed trades that lost, one after another.",
     "halts.unknown_order_minutes": "Minutes for which what became of an order is not known.",

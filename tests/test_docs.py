@@ -29,10 +29,10 @@ _HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 _CODE = re.compile(r"`(?P<command>mahler [^`]+)`")
 
 NOT_CODES = {
-    "Api": "what a broker counts apart",
-    "ApprovalPolicy": "an option of one command",
     "AnalystChoice": "a setting",
     "AnswerKind": "Discord's words on the wire",
+    "Api": "what a broker counts apart",
+    "ApprovalPolicy": "an option of one command",
     "ButtonStyle": "how a button looks",
     "Callback": "Discord's words on the wire",
     "Colour": "how a message looks",
@@ -41,6 +41,8 @@ NOT_CODES = {
     "Draw": "numbers streams of random draws",
     "ExerciseStyle": "a trait of a contract",
     "ExitAction": "a setting",
+    "Hours": "Alpaca's words on the wire",
+    "Increments": "an option of the exchange",
     "Intent": "Alpaca's words on the wire",
     "InteractionKind": "Discord's words on the wire",
     "Mode": "a setting",
@@ -59,6 +61,7 @@ NOT_CODES = {
     "Side": "a trait of a leg",
     "TickRule": "a trait of a simulated name",
     "TimeInForce": "Alpaca's words on the wire",
+    "Timeframe": "Alpaca's words on the wire",
     "Urgency": "how much of the request budget a request may use",
     "WireStatus": "Alpaca's words on the wire",
 }

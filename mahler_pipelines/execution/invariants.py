@@ -154,9 +154,7 @@ def _lots(ledger: ExecutionLedger) -> dict[str, list[_Lot]]:
     lots: dict[str, list[_Lot]] = defaultdict(list)
     for lot in ledger.holdings(open_only=False):
         lots[lot.symbol].append(
-            _Lot(
-                lot.opened_quantity, lot.quantity, lot.carried_price, lot.opened_at, lot.closed_at
-            )
+            _Lot(lot.opened_quantity, lot.quantity, lot.carried_price, lot.opened_at, lot.closed_at)
         )
     for trade in ledger.trades():
         units = _units(ledger, trade)

@@ -112,9 +112,7 @@ def test_values_are_measured_with_the_trade_in_them() -> None:
 
 
 def test_an_order_nobody_knows_about_is_named() -> None:
-    results = evaluate(
-        TRADE, replace(QUIET, unknown_orders={"XYZ": ("o-1", "o-2")}), RiskLimits()
-    )
+    results = evaluate(TRADE, replace(QUIET, unknown_orders={"XYZ": ("o-1", "o-2")}), RiskLimits())
     (refusal,) = gate_refusals(results)
     assert (refusal.value, refusal.limit) == ("2", "0")
     assert refusal.context == {"outcome": "failed", "orders": "o-1 o-2"}
