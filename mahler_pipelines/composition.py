@@ -283,6 +283,7 @@ class ComposedDesk:
             payoff=lambda shown: payoff_png(shown, rate=rate),
             approvals_needed=self.approval_rule.needed,
             by_reactions=self.settings.discord.door == "reactions",
+            counts_down=self.source is None,
         )
 
     @cached_property

@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
+from mahler_pipelines.cards.countdowns import moment_with_countdown
 from mahler_pipelines.cards.message import Colour, Embed, Field, Message
 from mahler_pipelines.cards.reports import positions_table
 from mahler_pipelines.cards.text import cut, plain
-from mahler_pipelines.cards.wording import DASH, plural, relative, short_day, spelled, usd
+from mahler_pipelines.cards.wording import DASH, plural, short_day, spelled, usd
 from mahler_pipelines.market.sessions import NEW_YORK
 from mahler_pipelines.review.session_brief import DueLine, RankLine, SessionBrief
 
@@ -42,7 +43,7 @@ def _colour(brief: SessionBrief) -> Colour:
 def _clock(brief: SessionBrief) -> list[str]:
     early = " — **closes early**" if brief.early_close else ""
     if brief.as_of < brief.open_at:
-        opens = f"Opens {_time(brief.open_at)} ET ({relative(brief.open_at)})"
+        opens = f"Opens {moment_with_countdown(brief.open_at)}"
     else:
         opens = f"Opened {_time(brief.open_at)} ET"
     return [f"{opens}, closes **{_time(brief.close_at)} ET**{early}"]
@@ -89,7 +90,8 @@ def _seen(brief: SessionBrief) -> str:
 
 def _pending(brief: SessionBrief) -> str:
     return _listed(
-        [f"- {one.name}, expires {relative(one.expires_at)}" for one in brief.pending], "nothing"
+        [f"- {one.name}, expires {moment_with_countdown(one.expires_at)}" for one in brief.pending],
+        "nothing",
     )
 
 

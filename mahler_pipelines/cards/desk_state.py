@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+from mahler_pipelines.cards.countdowns import moment_with_countdown
 from mahler_pipelines.cards.custom_ids import CustomId
 from mahler_pipelines.cards.message import (
     FIELD_COUNT_LIMIT,
@@ -23,7 +24,6 @@ from mahler_pipelines.cards.wording import (
     new_york,
     percent,
     plural,
-    relative,
     short_day,
     signed_usd,
     spelled,
@@ -108,7 +108,7 @@ def pending_message(waiting: Sequence[Recommendation], *, account_id: str) -> Me
             structure_line(one.structure),
             f"{plural(one.contracts, 'contract')} · credit {one.target_credit}, not below "
             f"{one.floor_credit} · {usd(one.max_loss_usd)} to lose\n"
-            f"`{one.id}` expires {relative(one.expires_at)}",
+            f"`{one.id}` expires {moment_with_countdown(one.expires_at)}",
             inline=False,
         )
         for one in waiting[: min(PENDING_SHOWN, FIELD_COUNT_LIMIT)]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from mahler_pipelines.cards.countdowns import moment_with_countdown
 from mahler_pipelines.cards.custom_ids import Action, CustomId
 from mahler_pipelines.cards.message import (
     Button,
@@ -20,7 +21,6 @@ from mahler_pipelines.cards.wording import (
     percent,
     plural,
     points,
-    relative,
     short_day,
     spelled,
     structure_line,
@@ -173,7 +173,7 @@ def _liquidity(shown: Recommendation) -> str:
             f"{contract.strike.normalize():f} {kind}: {quote.bid} / {quote.ask} · "
             f"OI {interest} · volume {volume} · IV {percent(quote.implied_volatility)}"
         )
-    lines.append(f"quoted {relative(shown.created_at)}")
+    lines.append(f"quoted {moment_with_countdown(shown.created_at)}")
     return "\n".join(lines)
 
 
@@ -193,7 +193,7 @@ def _state(state: CardState) -> str:
     shown, status = state.stored.recommendation, state.stored.status
     lines = [*_decision(state), *_outcome(state)]
     if status is RecommendationStatus.PENDING:
-        lines.append(f"waits for an answer, expires {relative(shown.expires_at)}")
+        lines.append(f"waits for an answer, expires {moment_with_countdown(shown.expires_at)}")
     if state.offered_as:
         lines.append(f"offered anew as `{state.offered_as}`")
     return "\n".join(lines) or spelled(status)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from mahler_pipelines.cards.countdowns import moment_with_countdown
 from mahler_pipelines.cards.custom_ids import Action, CustomId
 from mahler_pipelines.cards.message import (
     Button,
@@ -18,7 +19,6 @@ from mahler_pipelines.cards.wording import (
     DASH,
     new_york,
     plural,
-    relative,
     signed_usd,
     spelled,
     structure_line,
@@ -123,7 +123,8 @@ def _why(alert: ExitAlert) -> list[str]:
         *lines,
         f"in at {alert.trade.entry_credit}, now {mark.cost_to_close} at mid"
         + (f", {natural} at once" if natural is not None else ""),
-        f"**{pnl}** unrealised · {plural(mark.dte, 'day')} left · seen {relative(mark.marked_at)}",
+        f"**{pnl}** unrealised · {plural(mark.dte, 'day')} left",
+        f"seen {moment_with_countdown(mark.marked_at)}",
     ]
 
 

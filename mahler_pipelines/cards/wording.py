@@ -72,11 +72,6 @@ def new_york(moment: datetime) -> str:
     return f"{short_day(there.date())} {there:%H:%M} ET"
 
 
-def relative(moment: datetime) -> str:
-    """A moment that the reader's own device puts as "in 12 minutes"."""
-    return f"<t:{int(moment.timestamp())}:R>"
-
-
 def plural(count: int, noun: str) -> str:
     """A count with its noun: 1 contract, 3 contracts."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

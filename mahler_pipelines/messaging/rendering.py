@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from mahler_pipelines.cards.brief import morning_brief
+from mahler_pipelines.cards.countdowns import without_countdowns
 from mahler_pipelines.cards.expiry import early_assignment, expiry_forecast
 from mahler_pipelines.cards.learning import LearningCard, RuleNow, learning_report
 from mahler_pipelines.cards.message import Colour, Message, Picture
@@ -81,11 +82,13 @@ class DeskRenderer:
 
     `payoff` draws a recommendation's picture, None where it can't be drawn. `approvals_needed`
     says how many people have to agree. Where people react instead of pressing, no card has buttons.
+    `counts_down` is off where the market's clock is not that of the readers' devices.
     """
 
     payoff: Callable[[Recommendation], bytes | None]
     approvals_needed: Callable[[Recommendation], int]
     by_reactions: bool = False
+    counts_down: bool = True
 
     def new(self, ledger: MessagingLedger, row: OutgoingMessage) -> Rendered:
         """The message of an outbox row; raise `MissingData` when what it is about is not there.
@@ -96,7 +99,7 @@ class DeskRenderer:
             return self._asking(row.kind, self._card(ledger, row, with_pictures=True))
         make = _MESSAGES.get(row.kind)
         if make is not None:
-            return Rendered(make(ledger, row))
+            return self._timed(Rendered(make(ledger, row)))
         return self.facts(ledger, row)
 
     def facts(self, ledger: MessagingLedger, row: OutgoingMessage) -> Rendered:
@@ -123,13 +126,18 @@ class DeskRenderer:
         settled = status in _FINAL and not (
             status is RecommendationStatus.EXECUTED and not state.trade
         )
-        return Rendered(recommendation_card(state), is_card=True, settled=settled)
+        return self._timed(Rendered(recommendation_card(state), is_card=True, settled=settled))
+
+    def _timed(self, rendered: Rendered) -> Rendered:
+        if self.counts_down:
+            return rendered
+        return replace(rendered, message=without_countdowns(rendered.message))
 
     def _card(
         self, ledger: MessagingLedger, row: OutgoingMessage, *, with_pictures: bool
     ) -> Rendered:
         if row.kind == EXIT:
-            return _exit(ledger, row)
+            return self._timed(_exit(ledger, row))
         if row.kind == HALT:
             return _halt(ledger, row.subject, row.payload)
         if row.kind == LEARNING:

@@ -70,7 +70,7 @@ def test_a_quiet_morning_says_that_it_is_quiet() -> None:
     assert embed.colour is Colour.QUIET
     opens = int(QUIET.open_at.timestamp())
     assert embed.description == (
-        f"Opens 09:30 ET (<t:{opens}:R>), closes **16:00 ET**\n"
+        f"Opens 13 Jan 09:30 ET (<t:{opens}:R>), closes **16:00 ET**\n"
         "Equity **$100,250.40** · buying power $98,000\n"
         "no open positions"
     )
@@ -163,7 +163,10 @@ def test_what_waits_and_how_the_desk_stands() -> None:
     )
     conforming(told)
     moment = int(expires.timestamp())
-    assert field(told, "Waits for an answer") == f"- SPY 580/575P, expires <t:{moment}:R>"
+    assert (
+        field(told, "Waits for an answer")
+        == f"- SPY 580/575P, expires 13 Jan 10:00 ET (<t:{moment}:R>)"
+    )
     assert field(told, "Desk") == (
         "**halted**: daily\\_loss value=-0.03\n- missing leg SPY260220P00580000"
     )

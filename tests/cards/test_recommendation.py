@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from mahler_pipelines.cards.countdowns import moment_with_countdown
 from mahler_pipelines.cards.custom_ids import Action, parse_custom_id
 from mahler_pipelines.cards.message import Colour
 from mahler_pipelines.cards.recommendation import (
@@ -77,11 +78,11 @@ def test_a_pending_card_is_enough_to_decide() -> None:
     assert field(card, "Exits") == "profit at 0.55 · stop at 3.30\nout by 30 Jan"
     liquidity = field(card, "Liquidity")
     assert "580 put: 4.10 / 4.20 · OI 900 · volume 90 · IV 20 %" in liquidity
-    assert liquidity.endswith(f"quoted <t:{int(NOW.timestamp())}:R>")
+    assert liquidity.endswith(f"quoted {moment_with_countdown(NOW)}")
     assert field(card, "Thesis · rules, confidence 60 %") == "Rich premium over a calm index."
     assert field(card, "Risks") == "- A fall of the index."
-    expires = int(SHOWN.expires_at.timestamp())
-    assert field(card, "State") == f"waits for an answer, expires <t:{expires}:R>"
+    expires = moment_with_countdown(SHOWN.expires_at)
+    assert field(card, "State") == f"waits for an answer, expires {expires}"
     assert SHOWN.id in embed.footer
 
 

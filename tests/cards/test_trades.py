@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from mahler_pipelines.cards.countdowns import moment_with_countdown
 from mahler_pipelines.cards.custom_ids import Action, parse_custom_id
 from mahler_pipelines.cards.message import Colour
 from mahler_pipelines.cards.trades import (
@@ -108,7 +109,8 @@ def test_an_exit_alert_has_the_numbers_and_two_buttons() -> None:
     said = told.embeds[0].description
     assert "**profit target** · 3 contracts" in said
     assert "in at 1.15, now 0.50 at mid, 0.54 at once" in said
-    assert f"**+$183** unrealised · 39 days left · seen <t:{int(NOW.timestamp())}:R>" in said
+    assert "**+$183** unrealised · 39 days left\n" in said
+    assert f"seen {moment_with_countdown(NOW)}" in said
     assert labels(told) == ["Close now", "Keep"]
     ids = [parse_custom_id(button.custom_id) for button in told.rows[0]]
     assert [(one.action, one.subject) for one in ids] == [

@@ -51,7 +51,6 @@ def test_what_is_not_known_is_a_dash() -> None:
 def test_moments_are_the_exchanges_or_the_readers() -> None:
     moment = datetime(2025, 11, 21, 19, 5, tzinfo=UTC)
     assert wording.new_york(moment) == "21 Nov 14:05 ET"
-    assert wording.relative(moment) == f"<t:{int(moment.timestamp())}:R>"
     assert wording.short_day(date(2026, 2, 3)) == "3 Feb"
 
 
