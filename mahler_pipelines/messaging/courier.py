@@ -126,12 +126,17 @@ class Progress:
     next_clock: datetime | None = None
 
 
+def _at_once() -> None:
+    """Wait for nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Courier:
     """What delivery works with.
 
     `present` is the machine's clock, with its zone; `market_now` the market's, by which what
-    nobody answered expires; it raises `BrokerError` when nobody can tell.
+    nobody answered expires; it raises `BrokerError` when nobody can tell. `give_way` is called
+    before each message is drawn: it may wait a little for people who are being answered.
     """
 
     account_id: str
@@ -143,9 +148,11 @@ class Courier:
     market_now: Callable[[], datetime]
     terms: DeliveryTerms = field(default_factory=DeliveryTerms)
     progress: Progress = field(default_factory=Progress)
+    give_way: Callable[[], None] = _at_once
 
     def rendered(self, what: str, render: Callable[[MessagingLedger], Rendered]) -> Rendered:
         """Render from one moment of the ledger; raise `CannotRender`, whatever went wrong."""
+        self.give_way()
         with self.book.reading(self.account_id) as ledger:
             try:
                 rendered = render(ledger)

@@ -85,6 +85,11 @@ class PromptAnswers:
         """Give a first answer that goes out by a request of our own; return whether it did."""
         return await asyncio.wrap_future(self._telling.submit(telling))
 
+    def go_first(self, seconds: float = WAY_SECONDS) -> None:
+        """Wait until nobody is being answered, so long at most: for work that is in no hurry."""
+        with self._nobody_waits:
+            self._nobody_waits.wait_for(lambda: not self._waiting, seconds)
+
     def close(self) -> None:
         """Wait for what was begun, and end the threads."""
         for threads in (self._answering, self._telling, self._finishing):
@@ -108,8 +113,7 @@ class PromptAnswers:
         return told(BUSY)
 
     def _finish(self, interaction: Interaction, answer: Answer) -> None:
-        with self._nobody_waits:
-            self._nobody_waits.wait_for(lambda: not self._waiting, WAY_SECONDS)
+        self.go_first()
         try:
             self._responder.finish(interaction, answer)
         except MahlerError as error:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date, datetime
+from functools import cache, lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -240,30 +241,35 @@ class DecisionRows(LedgerBase):
     def _recommendations(
         self, *conditions: sa.ColumnElement[bool]
     ) -> tuple[StoredRecommendation, ...]:
-        table = recommendations
-        decided = sa.and_(
-            decisions.c.account_id == table.c.account_id,
-            decisions.c.recommendation_id == table.c.id,
-        )
-        answer = [
-            column.label(f"decision_{column.name}")
-            for column in decisions.c
-            if column.name != "account_id"
-        ]
         query = (
-            sa.select(
-                table.c.id,
-                table.c.content,
-                table.c.content_hash,
-                table.c.status,
-                table.c.status_reason,
-                *answer,
-            )
-            .select_from(table.outerjoin(decisions, decided))
-            .where(table.c.account_id == self._account_id, *conditions)
-            .order_by(table.c.created_at, table.c.seq)
+            _with_answers()
+            .where(recommendations.c.account_id == self._account_id, *conditions)
+            .order_by(recommendations.c.created_at, recommendations.c.seq)
         )
         return tuple(_stored(row) for row in self._rows(query))
+
+
+@cache
+def _with_answers() -> sa.Select[Any]:
+    """Recommendations beside their decisions, built once: a press reads several times."""
+    table = recommendations
+    decided = sa.and_(
+        decisions.c.account_id == table.c.account_id,
+        decisions.c.recommendation_id == table.c.id,
+    )
+    answer = [
+        column.label(f"decision_{column.name}")
+        for column in decisions.c
+        if column.name != "account_id"
+    ]
+    return sa.select(
+        table.c.id,
+        table.c.content,
+        table.c.content_hash,
+        table.c.status,
+        table.c.status_reason,
+        *answer,
+    ).select_from(table.outerjoin(decisions, decided))
 
 
 def _recommendation_row(recommendation: Recommendation, at: datetime) -> Values:
@@ -308,10 +314,17 @@ def _leg_rows(recommendation: Recommendation) -> list[Values]:
     ]
 
 
+@lru_cache(maxsize=512)
+def _verified(identifier: str, content: str, content_hash: str) -> Recommendation:
+    """Read a recommendation and hold it against its hash; it never changes, so once is enough."""
+    recommendation = from_content(content)
+    if recommendation.content_hash != content_hash:
+        raise CorruptData(f"recommendation {identifier} no longer has the hash {content_hash}")
+    return recommendation
+
+
 def _stored(row: sa.Row[Any]) -> StoredRecommendation:
-    recommendation = from_content(row.content)
-    if recommendation.content_hash != row.content_hash:
-        raise CorruptData(f"recommendation {row.id} no longer has the hash {row.content_hash}")
+    recommendation = _verified(row.id, row.content, row.content_hash)
     decision = None
     if row.decision_verdict is not None:
         decision = Decision(

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from enum import StrEnum
 from importlib import import_module
 
@@ -25,6 +26,7 @@ from mahler_pipelines.web.health import DeskHealth
 from mahler_pipelines.web.signatures import Verifier
 
 POLL_SECONDS = 1.0
+GIVE_WAY_SECONDS = 1.0
 STOP_SECONDS = 20.0
 SWITCH_SECONDS = 0.001
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 2.0, 300.0
@@ -123,8 +125,10 @@ def _open_doors(
     notifier, stop = desk.notifier, threading.Event()
     answers = PromptAnswers(desk.handler)
     stack.callback(answers.close)
+    # Drawing cards computes in this very process: people who press come first, for a second.
+    courier = replace(desk.courier, give_way=lambda: answers.go_first(GIVE_WAY_SECONDS))
     begun = {
-        "delivery": lambda: keep_delivering(desk.courier, stop=stop, poll_seconds=POLL_SECONDS),
+        "delivery": lambda: keep_delivering(courier, stop=stop, poll_seconds=POLL_SECONDS),
         "commands": lambda: _register(notifier, stop),
     }
     for name, work in begun.items():

@@ -1,8 +1,9 @@
 """The gateway: who may enter, numbered events, and coming back to what was missed."""
 
 import json
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,6 +45,13 @@ class Bot:
 def connected(local: Local, query: str = "?v=10&encoding=json") -> Iterator[Bot]:
     with connect(local.discord.gateway_url + query, proxy=None) as socket:
         yield Bot(socket)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_hello_heartbeat_identify_ready(local: Local) -> None:
@@ -136,6 +144,8 @@ def test_a_session_that_is_lost_is_said_to_be(local: Local) -> None:
         session = bot.identify()["d"]["session_id"]
         local.control.gateway("drop")
         bot.closes_with()
+    # The end of a session is dated when the server's side of the connection has ended too.
+    wait_for(lambda: local.control.status()["listening"] == 0)
     local.clock.ahead = 301
     with connected(local) as bot:
         bot.say(6, {"token": LOCAL_TOKEN, "session_id": session, "seq": 1})

@@ -107,3 +107,27 @@ def test_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(press())
     answers.close()
     assert desk.done == ["details", "details filled in", "slow"]
+
+
+def test_work_in_no_hurry_lets_answers_go_first() -> None:
+    """Who draws cards beside the answers waits while somebody is answered, but not for ever."""
+    desk = Desk({"slow": told("approved")})
+
+    async def play() -> None:
+        answers = PromptAnswers(desk)
+        try:
+            answers.go_first(60)  # nobody is there
+            answering = asyncio.ensure_future(answers.answer(pressed("slow"), door="test"))
+            await asyncio.sleep(0)
+            await asyncio.to_thread(answers.go_first, 0.01)
+            drawing = asyncio.ensure_future(asyncio.to_thread(answers.go_first, 60))
+            await asyncio.sleep(0.05)
+            assert not drawing.done()
+            desk.may_answer.set()
+            await drawing
+            assert desk.done == ["slow"]
+            await answering
+        finally:
+            answers.close()
+
+    asyncio.run(play())
