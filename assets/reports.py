@@ -50,7 +50,7 @@ def report_assets(account_id: str) -> list[dg.AssetsDefinition]:
             lake.read_range("iv_ranks", start=first, end=session),
             lake.read_range("volatility_regimes", start=first, end=session),
         )
-        with ledger.transaction(account_id) as book:
+        with ledger.reading(account_id) as book:
             told = brief.session_brief(
                 book,
                 look,
@@ -60,6 +60,7 @@ def report_assets(account_id: str) -> list[dg.AssetsDefinition]:
                 exits=terms.exits,
                 calendar=TradingCalendar(),
             )
+        with ledger.transaction(account_id) as book:
             new = book.enqueue(
                 kind=brief.KIND,
                 subject=context.partition_key,

@@ -6,7 +6,7 @@ has lasted: so that a look reads the last line and no more.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from mahler_pipelines.errors import BrokerError
@@ -32,8 +32,17 @@ class LookRecord:
 
 def latest_look(ledger: ExecutionLedger, *, at: datetime) -> LookRecord | None:
     """Return the last look of this session, or of the session before; None without one."""
-    session = session_of(at)
-    for day in (session, TradingCalendar().previous(session)):
+    return _latest(ledger, _looked_at(at))
+
+
+def _looked_at(moment: datetime) -> tuple[date, date]:
+    """The session of a moment and the one before."""
+    session = session_of(moment)
+    return session, TradingCalendar().previous(session)
+
+
+def _latest(ledger: ExecutionLedger, days: Sequence[date]) -> LookRecord | None:
+    for day in days:
         events = ledger.audit_events(subject=f"look:{day}")
         if events:
             last = events[-1]
@@ -52,8 +61,10 @@ def note_look(
     clock = desk.broker.clock()
     now = present(clock)
     seen = _newest_quote(desk, underlyings, at=now) if clock.is_open and underlyings else None
+    # The calendar takes its time when it is first asked: nobody should wait for the ledger on it.
+    days = _looked_at(now)
     with desk.transaction() as ledger:
-        before = latest_look(ledger, at=now)
+        before = _latest(ledger, days)
         seen_before = before.data_seen_at if before else None
         record = LookRecord(
             now,
