@@ -22,6 +22,7 @@ from mahler_pipelines.cards.wording import (
     signed_usd,
     spelled,
     structure_line,
+    usd,
 )
 from mahler_pipelines.execution.trades import LegPrice, PositionMark, Trade, TradeStatus
 from mahler_pipelines.options.contracts import parse_occ
@@ -56,7 +57,7 @@ def trade_opened(trade: Trade, *, slippage_usd: Decimal | None) -> Message:
         fields=(
             Field("Legs", _legs(trade.structure, trade.entry_legs), inline=False),
             Field("Against mid", _slippage(slippage_usd)),
-            Field("Fees", signed_usd(-trade.fees_usd)),
+            Field("Fees", usd(trade.fees_usd)),
         ),
         footer=f"{trade.id} · {trade.account_id}",
     )
@@ -80,7 +81,7 @@ def trade_closed(trade: Trade, *, slippage_usd: Decimal | None) -> Message:
         fields=(
             Field("Legs", _legs(trade.structure, trade.exit_legs), inline=False),
             Field("Against mid", _slippage(slippage_usd)),
-            Field("Fees", signed_usd(-trade.fees_usd)),
+            Field("Fees", usd(trade.fees_usd)),
         ),
         footer=f"{trade.id} · {trade.account_id}",
     )

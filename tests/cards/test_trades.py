@@ -68,7 +68,7 @@ def test_a_fill_is_told_with_its_legs_and_what_it_gave_away() -> None:
     assert told.embeds[0].description == "3 contracts at **1.15** (+$345), 12 Jan 10:00 ET"
     assert field(told, "Legs") == "580 put: 4.10 (quoted 4.10 / 4.20)\n575 put: 2.95"
     assert field(told, "Against mid") == "-$12.50"
-    assert field(told, "Fees") == "-$3.90"
+    assert field(told, "Fees") == "$3.90"
 
 
 def test_slippage_that_is_not_known_is_a_dash() -> None:
