@@ -168,8 +168,11 @@ class Drill:
             waiting = list(self._stage.scan(session, scan, count=self._plan.batch))
             if not waiting:
                 raise CorruptData(f"{session} {scan} proposed nothing")
-            while waiting and self._tally.kills.total() < self._plan.kills:
-                self._approval(self._next(waiting))
+            while self._tally.kills.total() < self._plan.kills:
+                shown = self._next(waiting)
+                if shown is None:
+                    break
+                self._approval(shown)
                 self._maybe_close()
                 if self._random.random() < LATER_SHARE:
                     self._stage.later(seconds=20)
@@ -195,20 +198,27 @@ class Drill:
             failures=self._tally.failures,
         )
 
-    def _next(self, waiting: list[Recommendation]) -> Recommendation:
-        """Take the first on whose underlying no order is in doubt: the desk would refuse it."""
+    def _next(self, waiting: list[Recommendation]) -> Recommendation | None:
+        """Take the first on whose underlying no order is in doubt: the desk would refuse it.
+
+        None when those that are left have expired: the clock goes with every walk.
+        """
+        free: list[Recommendation] = []
         for _ in range(2):
             with self._stage.ledger.reading(self._stage.account) as book:
                 doubtful = {order.underlying for order in book.orders(statuses=DOUBTFUL)}
             free = [shown for shown in waiting if shown.underlying not in doubtful]
-            if free or not doubtful:
+            if free or not doubtful or not waiting:
                 break
             # Past the grace an order that the broker does not have was never taken.
             self._stage.later(seconds=ExecutionTerms().unknown_grace_seconds + 1)
             self._process(Task(settle_first=True), waiting[0].id, lean=True, lives=True)
-        chosen = free[0] if free else waiting[0]
-        waiting.remove(chosen)
-        return chosen
+        now = self._stage.exchange.control.now()
+        alive = [shown for shown in (free or waiting) if now < shown.expires_at]
+        if not alive:
+            return None
+        waiting.remove(alive[0])
+        return alive[0]
 
     def _approval(self, shown: Recommendation) -> None:
         """Approve one recommendation and start processes until one of them lives to its end."""
